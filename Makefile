@@ -1,0 +1,37 @@
+# `make demo` and `make test` need nothing but Python 3.10 to 3.13, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types models clean
+
+# torch goes first and pinned: the newest build of the index brings gigabytes of CUDA.
+$(VENV)/base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) torch
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(INSTALL) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/base ## explain a classification and a generation, write demo.html
+	$(BIN)/interpreto demo
+
+test: $(VENV)/dev ## every test and doctest
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+models: $(VENV)/dev ## train the shipped models anew from DATA
+	$(BIN)/python scripts/train_demo_models.py --data $(or $(DATA),../shared/data)
+
+clean:
+	rm -rf $(VENV) build dist

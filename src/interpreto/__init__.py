@@ -1,0 +1,3 @@
+"""Explain HuggingFace text models."""
+
+__version__ = "0.1.0"
