@@ -1,0 +1,25 @@
+"""Everything this library raises on purpose, as one small tree.
+
+A message says what was expected, what came, where, and what to do:
+
+    targets: expected 2 rows (one per input), got shape (1, 6); pass torch.tensor([[0], [3]])
+"""
+
+
+class InterpretoError(Exception):
+    """Root of the errors of this library."""
+
+
+class InputError(InterpretoError, ValueError):
+    """A text, target, option or file that cannot be explained as it was given."""
+
+
+class ModelError(InterpretoError, ValueError):
+    """A model or tokenizer that cannot be explained, or that answered with something unusable (NaN scores)."""
+
+
+class MissingExtraError(InterpretoError, ImportError):
+    """An optional dependency that a call needs is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'interpreto[{extra}]'")
