@@ -26,6 +26,8 @@ class Granularity(str, Enum):
     """Words; punctuation marks are elements of their own."""
     SENTENCE = "sentence"
     """Sentences; every line break ends one."""
+    TEXT = "text"
+    """Each text as a whole: premise and hypothesis, prompt and answer."""
 
 
 class InferenceMode(str, Enum):

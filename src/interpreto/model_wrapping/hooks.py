@@ -1,0 +1,122 @@
+"""Everything that is done to the user's model while it runs, undone when the `with` block ends, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+
+@contextmanager
+def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterator[None]:
+    """Run the model in evaluation mode and leave every module and parameter as it was.
+
+    Args:
+        model: The user's model.
+        constant_parameters: Whether parameters are constants inside the block, so that a backward pass keeps no graph
+            for their gradients.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad] if constant_parameters else []
+    try:
+        for module, _ in modes:
+            module.training = False
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def replaced_embeddings(modules: Sequence[nn.Module], streams: Sequence[Float[Tensor, "b _ d"]]) -> Iterator[list[int]]:
+    """Let the embedding layers answer with given tensors in place of what they look up.
+
+    The model still gets its `input_ids`, so it finds positions, padding and last tokens by itself, and models that
+    refuse `inputs_embeds` can be explained too.
+
+    Args:
+        modules: The embedding layers of the model: one, or the encoder's and the decoder's.
+        streams: What they answer, in the order in which the model asks: the encoder's (or only) input, then the
+            decoder's. Where an encoder-decoder classifier feeds its own input, shifted by one, to its decoder, one
+            stream serves for both.
+
+    Yields:
+        A list that grows by one entry a replaced lookup.
+    """
+    calls: list[int] = []
+
+    def answer(_module: nn.Module, _args: Any, looked_up: Tensor) -> Tensor:
+        calls.append(len(calls))
+        if len(calls) <= len(streams):
+            return streams[len(calls) - 1].to(looked_up.dtype).clone()
+        return torch.cat([looked_up[:, :1], streams[0][:, : looked_up.shape[1] - 1].to(looked_up.dtype)], dim=1)
+
+    unique = list({id(module): module for module in modules}.values())
+    with _hooked([module.register_forward_hook(answer) for module in unique]):
+        yield calls
+
+
+@contextmanager
+def head_at(head: nn.Module | None, positions: Int[Tensor, "b m"]) -> Iterator[list[int]]:
+    """Let the output head see only the hidden states of the positions that are read.
+
+    With a vocabulary of 150,000 the head is most of a small model's cost, and all but a few of its rows are read by
+    nobody. What follows the head (soft-capping, scaling, a bias) runs unchanged on the rows that are left.
+
+    Yields:
+        A list with one entry once the head's input has been narrowed; empty where the model has no such head.
+    """
+    narrowed: list[int] = []
+
+    def narrow(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        hidden = args[0] if args else None
+        if not isinstance(hidden, Tensor) or hidden.dim() != 3 or hidden.shape[0] != positions.shape[0]:
+            return None
+        narrowed.append(hidden.shape[1])
+        index = positions.to(hidden.device)[:, :, None].expand(-1, -1, hidden.shape[-1])
+        return (hidden.gather(1, index), *args[1:])
+
+    with _hooked([head.register_forward_pre_hook(narrow)] if head is not None else []):
+        yield narrowed
+
+
+class _Stopped(Exception):
+    """Raised in a hook to end a forward pass that has done its work."""
+
+
+@contextmanager
+def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Catch what a module answers and end the forward pass there.
+
+    Yields:
+        A list that holds the module's output after the block.
+    """
+    caught: list[Tensor] = []
+
+    def catch(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        caught.append(output)
+        raise _Stopped
+
+    with _hooked([module.register_forward_hook(catch)]):
+        try:
+            yield caught
+        except _Stopped as stop:
+            stop.__traceback__ = None  # a kept traceback keeps every activation of the pass alive

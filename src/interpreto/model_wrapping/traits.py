@@ -1,0 +1,218 @@
+"""What a model is, read off its configuration, its modules and its answers, never off the name of its class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from interpreto.errors import InputError, ModelError
+from interpreto.model_wrapping.hooks import untouched
+from interpreto.model_wrapping.rows import Filling
+from interpreto.types import Removal, Task
+
+_UNLIMITED = 10**6  # tokenizers without a limit report about 1e30
+
+
+@dataclass(frozen=True, eq=False)
+class Traits:
+    """A model and its tokenizer, and what the engine must know of them.
+
+    Raises:
+        ModelError: The two do not belong together, or the model has no weights.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise ModelError(
+                f"model: expected a loaded transformers model, got {type(self.model).__name__}; "
+                "load it with AutoModelFor....from_pretrained(...)"
+            )
+        if not isinstance(self.tokenizer, PreTrainedTokenizerBase):
+            raise ModelError(f"tokenizer: expected a transformers tokenizer, got {type(self.tokenizer).__name__}")
+        embeddings = self.embeddings[0]
+        if any(parameter.is_meta for parameter in embeddings.parameters()):
+            raise ModelError("model: expected a model with weights, got one on the meta device; load its weights first")
+        known = getattr(embeddings, "num_embeddings", None)
+        if known is not None and len(self.tokenizer) > known:
+            raise ModelError(
+                f"tokenizer: expected a vocabulary that fits the model's {known} embeddings, got {len(self.tokenizer)} "
+                "tokens; pass the tokenizer that the model was trained with"
+            )
+
+    @cached_property
+    def base(self) -> PreTrainedModel:
+        """The transformers model inside compiled and PEFT-wrapped ones; never used to run it."""
+        model: Any = self.model
+        while True:
+            if hasattr(model, "_orig_mod"):
+                model = model._orig_mod
+            elif hasattr(model, "get_base_model"):
+                model = model.get_base_model()
+            else:
+                return model  # type: ignore[no-any-return]
+
+    @property
+    def config(self) -> Any:
+        """The configuration of the text model."""
+        config = self.base.config
+        return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+    @cached_property
+    def arguments(self) -> frozenset[str]:
+        """Names of the inputs that the model takes."""
+        return frozenset(inspect.signature(self.base.forward).parameters)
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the model reads one text and writes another."""
+        return bool(getattr(self.base.config, "is_encoder_decoder", False)) and "decoder_input_ids" in self.arguments
+
+    @cached_property
+    def embeddings(self) -> Sequence[nn.Module]:
+        """The layers that look up token embeddings: one, or the encoder's and the decoder's."""
+        found: list[nn.Module] = []
+        if getattr(self.base.config, "is_encoder_decoder", False):
+            for name in ("encoder", "decoder"):
+                for module_name, module in self.base.named_modules():
+                    if module_name.split(".")[-1] == name and hasattr(module, "get_input_embeddings"):
+                        found.append(module.get_input_embeddings())
+                        break
+        return found or [self.base.get_input_embeddings()]
+
+    @cached_property
+    def head(self) -> nn.Module | None:
+        """The layer from hidden states to vocabulary logits, if there is one."""
+        head = self.base.get_output_embeddings()
+        return head if isinstance(head, nn.Module) else None
+
+    @cached_property
+    def token_head(self) -> nn.Module | None:
+        """The classification layer of decoders, which runs on every token before the last one is picked."""
+        score = getattr(self.base, "score", None)
+        return score if isinstance(score, nn.Module) and not self.is_encoder_decoder else None
+
+    @cached_property
+    def _padding_aware_positions(self) -> bool:
+        """Whether positions are counted from the padding id on, as RoBERTa does."""
+        return any(
+            name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+            for name, module in self.base.named_modules()
+        )
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether positions are passed to the model, because it would count them from the attention mask."""
+        wanted = {"position_ids", "past_key_values"} <= self.arguments
+        return wanted and not self.is_encoder_decoder and not self._padding_aware_positions
+
+    @cached_property
+    def limit(self) -> int | None:
+        """The most tokens that the model reads, or `None` where it has no such number."""
+        positions = getattr(self.config, "max_position_embeddings", None)
+        limits = [self.tokenizer.model_max_length]
+        if isinstance(positions, int) and positions > 0:
+            shift = 0
+            if self._padding_aware_positions:
+                shift = (getattr(self.config, "pad_token_id", None) or 0) + 1
+            limits.append(positions - shift)
+        limit = min(limits)
+        return int(limit) if limit < _UNLIMITED else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model wants its ids."""
+        return next(self.embeddings[0].parameters()).device
+
+    def names_of(self, index: int) -> str:
+        """The name of a class or label."""
+        labels = getattr(self.config, "id2label", None) or {}
+        return str(labels.get(index, labels.get(str(index), f"LABEL_{index}")))
+
+    def index_of(self, label: str, where: str) -> int:
+        """The class or label of a name.
+
+        Raises:
+            InputError: No such label; the message lists those there are.
+        """
+        labels = {str(name): int(i) for i, name in (getattr(self.config, "id2label", None) or {}).items()}
+        if label not in labels:
+            raise InputError(f"{where}: expected one of the labels {list(labels)}, got {label!r}")
+        return labels[label]
+
+    def filling(self, removal: Removal | str | None) -> Filling:
+        """How removed tokens look: a named way, a token of the tokenizer, or the default for this tokenizer.
+
+        Raises:
+            InputError: The tokenizer has no mask token, or does not know the given one.
+        """
+        tokenizer = self.tokenizer
+        neutral = [
+            tokenizer.mask_token_id,
+            tokenizer.unk_token_id,
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            tokenizer.pad_token_id,
+        ]
+        token = next((i for i in neutral if i is not None), 0)
+        pad = next((i for i in (tokenizer.pad_token_id, getattr(self.config, "pad_token_id", None)) if i is not None), 0)
+        if removal is None:
+            removal = Removal.ATTENTION if tokenizer.mask_token_id is None else Removal.MASK
+        if removal in list(Removal):
+            removal = Removal(removal)
+            if removal is Removal.MASK and tokenizer.mask_token_id is None:
+                raise InputError(
+                    "removal: 'mask' needs a tokenizer with a mask token, this one has none; "
+                    "use 'attention', 'delete', or the text of a token"
+                )
+            if removal is Removal.ATTENTION and "attention_mask" not in self.arguments:
+                raise InputError("removal: 'attention' needs a model that takes an attention mask; use 'delete'")
+            return Filling(removal, token, pad)
+        token = tokenizer.get_vocab().get(str(removal), -1)
+        if token < 0:
+            names = [member.value for member in Removal]
+            raise InputError(f"removal: expected one of {names} or a token of the tokenizer, got {removal!r}")
+        return Filling(Removal.MASK, token, pad)
+
+    @cached_property
+    def decoder_prefix(self) -> list[int]:
+        """The ids with which an encoder-decoder's output begins before its first own token."""
+        generation = getattr(self.base, "generation_config", None)
+        for source in (generation, self.base.config):
+            start = getattr(source, "decoder_start_token_id", None)
+            if start is not None:
+                forced = getattr(generation, "forced_bos_token_id", None)
+                return [int(start)] if forced is None else [int(start), int(forced)]
+        raise ModelError("model: expected a decoder_start_token_id in the configuration of an encoder-decoder, got none")
+
+    def recognise(self, ids: Sequence[int]) -> Task:
+        """The task, from the answer to a text.
+
+        Raises:
+            ModelError: The model has no head, or one of another kind.
+        """
+        generates = bool(self.base.can_generate())
+        if generates:
+            return Task.SEQ2SEQ_LM if self.is_encoder_decoder else Task.CAUSAL_LM
+        with untouched(self.model), torch.no_grad():
+            outputs = self.model(input_ids=torch.tensor([list(ids)], device=self.device))
+        if "start_logits" in outputs:
+            return Task.QUESTION_ANSWERING
+        logits = outputs.get("logits") if hasattr(outputs, "get") else None
+        if isinstance(logits, torch.Tensor) and logits.dim() == 2 and logits.shape[1] == self.config.num_labels:
+            return Task.CLASSIFICATION
+        if isinstance(logits, torch.Tensor) and logits.dim() == 3 and logits.shape[1] == len(ids):
+            return Task.TOKEN_CLASSIFICATION if self.head is None else Task.MASKED_LM
+        raise ModelError(
+            f"model: expected one that classifies texts or tokens, fills masks, answers questions or generates, got "
+            f"{type(self.base).__name__}; load it with an AutoModelFor... class that has a head"
+        )
