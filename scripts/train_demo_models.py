@@ -63,6 +63,7 @@ BYTE_PAIR_TOKENS = {
     "model_input_names": ["input_ids", "attention_mask"],
 }
 PROMPT = "Once upon a time, there was a little dog named Spot. Spot loved to"
+ATTENTION = "eager"  # the fastest to train with on a processor
 IGNORED = -100  # label of a position that the loss leaves out
 
 log = logging.getLogger(__name__)
@@ -278,6 +279,7 @@ def classifier_settings(names: Sequence[str], tokenizer: Tokenizer) -> dict[str,
         "label2id": {name: i for i, name in enumerate(names)},
         "vocab_size": tokenizer.get_vocab_size(),
         "pad_token_id": tokenizer.token_to_id(PAD),
+        "attn_implementation": ATTENTION,
     }
 
 
@@ -405,6 +407,7 @@ def train_stories(data: Path, folder: Path, seed: int, recipe: Recipe) -> None:
         num_key_value_heads=2,
         max_position_embeddings=longest,
         tie_word_embeddings=True,
+        attn_implementation=ATTENTION,
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,

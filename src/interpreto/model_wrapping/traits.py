@@ -62,6 +62,11 @@ class Traits:
                 return model  # type: ignore[no-any-return]
 
     @property
+    def runner(self) -> Any:
+        """The model that is run: the user's, without `torch.compile`, which would pass over hooks."""
+        return getattr(self.model, "_orig_mod", self.model)
+
+    @property
     def config(self) -> Any:
         """The configuration of the text model."""
         config = self.base.config

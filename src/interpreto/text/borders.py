@@ -12,22 +12,27 @@ import regex
 
 _FLAGS = regex.VERSION1 | regex.WORD | regex.DOTALL | regex.VERBOSE
 
-# All that str.isspace() calls space (Unicode's own list lacks 1C to 1F), and what str.splitlines() breaks lines at.
-_SPACE = r"\s\x1C-\x1F"
-_BLANK = rf"{_SPACE}\p{{Cf}}"
-_LINE_BREAK = regex.compile(r"[\n-\r\x1C-\x1E\x85\u2028\u2029]")
-# Unicode leaves the ellipsis out of Sentence_Terminal.
-_MARK = r"\p{Sentence_Terminal}…‥"
+# All that str.isspace() calls space (Unicode's own list lacks 1C to 1F), the space of no width, and what
+# str.splitlines() breaks lines at.
+_SPACE = r"\s\x1C-\x1F\u200B"
+_BLANK = rf"{_SPACE}\p{{WB=Format}}"
+_LINE_BREAK = r"\n-\r\x1C-\x1E\x85\u2028\u2029"
+# Unicode leaves the ellipsis out of Sentence_Terminal. Without a border before it, a stop is inside "3.5" or "３．５".
+_MARK = r"\b [\p{Sentence_Terminal}…‥]"
+# What hangs on the character before it: accents, emoji modifiers, joiners, bidi marks.
+_HANGING = r"\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}"
 
 # Unicode property names inside: Complex_Context holds the letters of the scripts that are written without spaces.
 _WORD = regex.compile(
     rf"""
     [{_BLANK}]*+
-    (?: # Flags first: \b counts back to the first flag of a run, which takes quadratic time.
-        (?: \p{{RI}} [\p{{WB=Extend}}\p{{WB=Format}}\p{{WB=ZWJ}}]*+ ){{1,2}}+
-      | (?= \p{{Emoji}} \uFE0F ) \X
+    (?: # Without a base; regex would tie it to whatever follows.
+        [{_HANGING}]++
+      # Flags before \b gets to them: \b counts back to the first flag of a run, which takes quadratic time.
+      | (?: \p{{RI}} [{_HANGING}]*+ ){{1,2}}+
+      | (?= \p{{Emoji}} \uFE0F ) \X [{_HANGING}]*+
       | (?: (?= \p{{Line_Break=Complex_Context}} ) .+? \b )++
-      | (?: [{_MARK}] \b )++
+      | (?: {_MARK} \b )++
       | ( [\p{{P}}--[\p{{Ps}}\p{{Pe}}]] ) \b (?: \1 \b )*+
       | .+? \b
     )
@@ -37,15 +42,16 @@ _WORD = regex.compile(
     _FLAGS,
 )
 
-# A full-width stop before a digit is a decimal point. Marks set apart by spaces (". . .", "! !") are one ending.
-_STOP = rf"(?: (?! ．\d ) [{_MARK}] )++"
+# White space without a line break is skipped in one go, or each of its characters would be tried again.
 _CANDIDATE = regex.compile(
     rf"""
-    (?P<gap> \A [{_BLANK}]++ | [{_SPACE}] [{_BLANK}]*+ )
-  | (?P<marks> {_STOP} (?: [\t\p{{Zs}}]++ {_STOP} (?= [{_SPACE}] | \Z ) )*+ )
-    (?P<close> [\p{{Pe}}\p{{Pf}}\p{{Cf}}"']*+ )
+    # Marks set apart by spaces (". . .", "! !") are one ending.
+    (?P<marks> (?: {_MARK} )++ (?: \x20 (?: {_MARK} )++ (?= [{_SPACE}] | \Z ) )*+ )
+    (?P<close> [\p{{Pe}}\p{{Pf}}"'{_HANGING}]*+ )
     # What may also open a quotation closes one where white space follows; French sets » apart.
     [\p{{Pi}}*_`]*+ (?: [\t\p{{Zs}}]*+ [\p{{Pe}}\p{{Pf}}]++ (?= [{_SPACE}] | \Z ) )*+
+    (?P<apart> (?= [{_SPACE}] | \Z ) )?+
+  | (?: \A | [{_SPACE}] ) [{_BLANK}--{_LINE_BREAK}]*+ (?: [{_LINE_BREAK}] [{_BLANK}]*+ | (*SKIP) (*FAIL) )
     """,
     _FLAGS,
 )
@@ -61,7 +67,7 @@ _LOOK_BACK = 16  # longer than every abbreviation; bounds the work at each mark
 
 # Marks that end a sentence only before white space: inside "3.5", "example.com" or "...what" they do not. Every other
 # terminal mark is of a script that leaves no space after it, or serves for nothing else.
-_SPACED_MARKS = frozenset(".!?…‥․‼‽⁇⁈⁉؝؞؟۔")
+_SPACED_MARKS = frozenset(".!?…‥․‼‽⁇⁈⁉؝؞؟۔ ")
 _COMMAS = frozenset(",،、，")
 # The tables are strings to split, for the formatter gives each entry of a list its own line.
 # Titles, and abbreviations that point at what follows.
@@ -148,12 +154,12 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """
     borders = [0]
     for match in _CANDIDATE.finditer(text):
-        if match["gap"]:
-            border, ends = match.start(), match.end() < len(text) and bool(_LINE_BREAK.search(match["gap"]))
-        else:
-            spaced = all(char in _SPACED_MARKS or char.isspace() for char in match["marks"])
+        if match["marks"]:
+            spaced = _SPACED_MARKS.issuperset(match["marks"])
             border = match.end() if spaced else match.end("close")
-            ends = not (spaced and text[border : border + 1].strip()) and not _goes_on(text, borders[-1], match, border)
+            ends = not (spaced and match["apart"] is None) and not _goes_on(text, borders[-1], match, border)
+        else:
+            border, ends = match.start(), match.end() < len(text)
         if ends and border > borders[-1]:
             borders.append(border)
     return list(zip(borders, [*borders[1:], len(text)], strict=True)) if text else []
@@ -167,7 +173,7 @@ def _goes_on(text: str, start: int, match: Any, border: int) -> bool:
     quoted = border > match.end("marks")
     if not first or first in _COMMAS or not before.strip():
         return True
-    if not _SPACED_MARKS.issuperset(match["marks"].split()[0]):
+    if not _SPACED_MARKS.issuperset(match["marks"]):
         return quoted and first == "と"  # Japanese "he said" after a quotation
     if match["marks"] == ".":
         word = _LAST_WORD.search(before)[0].strip(".")

@@ -1,0 +1,186 @@
+"""The result of an attribution: plain frozen data, from which pictures, tables and metrics are made without the method."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interpreto.errors import InputError, MissingExtraError
+from interpreto.model_wrapping import Readout, Target
+from interpreto.text import Element, Sample
+from interpreto.types import InferenceMode, Task
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How much each element of one text contributes to each target.
+
+    Args:
+        scores: `(t, g)`, in units of the target scores for methods that are additive; NaN where an element is written
+            after the target, so that it cannot matter.
+        elements: What the columns are.
+        readout: What the rows are, and how their scores are read from the model.
+        sample: The text, as the model sees it.
+        method: Name of the method.
+        task: What the model is for.
+        inference_mode: The space of the target scores.
+        settings: The method's options, seed included, as plain values.
+        target_scores: The model's scores for the untouched text, `(t,)`.
+        baseline_scores: Its scores with everything removed, or at the baseline, `(t,)`, where the method knows them.
+        std_errors: Standard errors of the scores `(t, g)`, for methods that sample.
+    """
+
+    scores: Float[Tensor, "t g"]
+    elements: tuple[Element, ...]
+    readout: Readout
+    sample: Sample
+    method: str
+    task: Task
+    inference_mode: InferenceMode
+    settings: dict[str, Any] = field(default_factory=dict)
+    target_scores: Float[Tensor, " t"] | None = None
+    baseline_scores: Float[Tensor, " t"] | None = None
+    std_errors: Float[Tensor, "t g"] | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What the rows of `scores` are."""
+        return self.readout.targets
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the targets: classes, or texts of output tokens."""
+        return tuple(target.name for target in self.targets)
+
+    @property
+    def gaps(self) -> Float[Tensor, " t"] | None:
+        """What is left of additivity, `f(x) - f(baseline) - sum of scores`, `(t,)`; 0 for a complete explanation.
+
+        `None` for methods that know no baseline score.
+        """
+        if self.target_scores is None or self.baseline_scores is None:
+            return None
+        return self.target_scores - self.baseline_scores - self.scores.nansum(dim=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON; NaN becomes `None`."""
+        return {
+            "format": FORMAT,
+            "kind": "attribution",
+            "method": self.method,
+            "task": self.task.value,
+            "inference_mode": self.inference_mode.value,
+            "settings": self.settings,
+            "scores": _to_list(self.scores),
+            "elements": [[e.text, e.part, e.start, e.end, list(e.tokens)] for e in self.elements],
+            "readout": self.readout.to_dict(),
+            "sample": self.sample.to_dict(),
+            "target_scores": _to_list(self.target_scores),
+            "baseline_scores": _to_list(self.baseline_scores),
+            "std_errors": _to_list(self.std_errors),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Attribution:
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: Not a saved attribution, or one of a newer format.
+        """
+        if data.get("kind") != "attribution" or data.get("format") != FORMAT:
+            raise InputError(
+                f"file: expected an attribution of format {FORMAT}, got kind {data.get('kind')!r}, "
+                f"format {data.get('format')!r}"
+            )
+        scores = _to_tensor(data["scores"])
+        assert scores is not None
+        return cls(
+            scores=scores,
+            elements=tuple(Element(text, part, start, end, tuple(t)) for text, part, start, end, t in data["elements"]),
+            readout=Readout.from_dict(data["readout"]),
+            sample=Sample.from_dict(data["sample"]),
+            method=data["method"],
+            task=Task(data["task"]),
+            inference_mode=InferenceMode(data["inference_mode"]),
+            settings=data["settings"],
+            target_scores=_to_tensor(data["target_scores"]),
+            baseline_scores=_to_tensor(data["baseline_scores"]),
+            std_errors=_to_tensor(data["std_errors"]),
+        )
+
+    def to_json(self) -> str:
+        """As one line of JSON, exact to the last bit of float32."""
+        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Attribution:
+        """The inverse of `to_json`.
+
+        Raises:
+            InputError: Not a saved attribution.
+        """
+        try:
+            data = json.loads(text)
+            return cls.from_dict(data)
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+            raise InputError(f"file: expected the JSON of an attribution, got something else ({error})") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON to a file."""
+        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Attribution:
+        """Read a file that `save` wrote.
+
+        Raises:
+            InputError: Not a saved attribution.
+        """
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row an element and target: `target, element, score` (and `std_error`).
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError("pandas", "data", "to_pandas()") from None
+        t, g = self.scores.shape
+        columns: dict[str, Any] = {
+            "target": [name for name in self.target_names for _ in range(g)],
+            "position": list(range(g)) * t,
+            "element": [element.text for element in self.elements] * t,
+            "score": self.scores.flatten().tolist(),
+        }
+        if self.std_errors is not None:
+            columns["std_error"] = self.std_errors.flatten().tolist()
+        return pandas.DataFrame(columns)
+
+
+def _to_list(values: Tensor | None) -> Any:
+    if values is None:
+        return None
+    if values.dim() == 2:
+        return [_to_list(row) for row in values]
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _to_tensor(values: Any) -> Tensor | None:
+    if values is None:
+        return None
+    rows = [[float("nan") if v is None else v for v in row] if isinstance(row, list) else row for row in values]
+    return torch.tensor([float("nan") if row is None else row for row in rows])

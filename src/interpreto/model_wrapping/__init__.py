@@ -1,0 +1,9 @@
+"""Transformers as functions of elements: everything between a HuggingFace model and an attribution method."""
+
+from interpreto.model_wrapping.explained import Explained
+from interpreto.model_wrapping.readout import Readout, Target
+from interpreto.model_wrapping.scorer import ExplainedText, Moments, Path, Scorer
+from interpreto.model_wrapping.targets import Contrast
+from interpreto.model_wrapping.traits import Traits
+
+__all__ = ["Contrast", "Explained", "ExplainedText", "Moments", "Path", "Readout", "Scorer", "Target", "Traits"]
