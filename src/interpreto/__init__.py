@@ -1,3 +1,51 @@
-"""Explain HuggingFace text models."""
+"""Explain HuggingFace text models: which words made this class, which part of the prompt made this sentence.
+
+>>> from interpreto import KernelShap
+>>> from interpreto.demo import load
+>>> model, tokenizer = load("emotion")
+>>> result = KernelShap(model, tokenizer)("I am so happy to see you!")[0]
+>>> result.target_names
+('joy',)
+"""
+
+from interpreto.attributions import (
+    Attribution,
+    GradientShap,
+    InputxGradient,
+    IntegratedGradients,
+    KernelShap,
+    Lime,
+    Occlusion,
+    Rise,
+    Saliency,
+    SmoothGrad,
+    Sobol,
+    SquareGrad,
+    VarGrad,
+)
+from interpreto.model_wrapping import Contrast
+from interpreto.text import Segments
+from interpreto.types import Granularity, InferenceMode, Removal
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Attribution",
+    "Contrast",
+    "GradientShap",
+    "Granularity",
+    "InferenceMode",
+    "InputxGradient",
+    "IntegratedGradients",
+    "KernelShap",
+    "Lime",
+    "Occlusion",
+    "Removal",
+    "Rise",
+    "Saliency",
+    "Segments",
+    "SmoothGrad",
+    "Sobol",
+    "SquareGrad",
+    "VarGrad",
+]

@@ -166,11 +166,15 @@ class Explained:
         """What the model itself writes, with the user's settings; the caller's random state stays as it was."""
         model: Any = self.traits.runner
         ids = torch.tensor([source.ids], device=self.traits.device)
-        settings = {"attention_mask": torch.ones_like(ids), "pad_token_id": self._pad_for_generation(), **self.generation}
+        settings = {
+            "attention_mask": torch.ones_like(ids),
+            "pad_token_id": self._pad_for_generation(),
+            **self.generation,
+        }
         devices = [self.traits.device] if self.traits.device.type == "cuda" else []
         with untouched(model), torch.no_grad(), torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
-            written = model.generate(input_ids=ids, **settings)[0].tolist()
+            written: list[int] = model.generate(input_ids=ids, **settings)[0].tolist()
         return written[len(source.ids) :] if joined else written
 
     def _pad_for_generation(self) -> int | None:
@@ -197,7 +201,7 @@ class Explained:
             targets, position = [], 0
             for slot, plus, minus in wanted:
                 place = text.sample.tokens[text.readout.slots[slot]]
-                name, minuses = self._token_name(plus), ()
+                name, minuses = self._token_name(plus), tuple[int, ...]()
                 if minus is not None:
                     name, minuses = f"{name} rather than {self._token_name(minus)}", (position + 1,)
                 targets.append(Target(name, (position,), minuses, place.part, place.start, place.end))
@@ -212,7 +216,7 @@ class Explained:
         tokens = list(entry) if isinstance(entry, (list, tuple)) else [entry]
         if len(logits) != 1 and len(tokens) != len(logits):
             raise InputError(f"{where}: expected {len(logits)} tokens (one per mask), got {len(tokens)}")
-        found = []
+        found: list[tuple[int, int, int | None]] = []
         for k, token in enumerate(tokens):
             slot = k if len(logits) > 1 else 0
             if isinstance(token, Contrast):
@@ -224,7 +228,8 @@ class Explained:
         return found
 
     def _token_name(self, token: int) -> str:
-        return str(self.traits.tokenizer.decode([token])).strip() or str(self.traits.tokenizer.convert_ids_to_tokens(token))
+        tokenizer = self.traits.tokenizer
+        return str(tokenizer.decode([token])).strip() or str(tokenizer.convert_ids_to_tokens(token))
 
     def _labels(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
         """Labels of words, each read at the word's first token; by default every word's own label."""
@@ -236,8 +241,14 @@ class Explained:
             where = text.where.replace("inputs", "targets")
             chosen = self._chosen_labels(entry, answer, where)
             targets = [
-                Target(f"{found[k].text.strip()}: {self.traits.names_of(label)}", (i,), (), found[k].part, found[k].start,
-                       found[k].end)
+                Target(
+                    f"{found[k].text.strip()}: {self.traits.names_of(label)}",
+                    (i,),
+                    (),
+                    found[k].part,
+                    found[k].start,
+                    found[k].end,
+                )
                 for i, (k, label) in enumerate(chosen)
             ]
             slots_read = tuple(text.readout.slots[k] for k, _ in chosen)
@@ -258,7 +269,9 @@ class Explained:
                 raise InputError(
                     f"{where}: expected a word from 0 to {len(best) - 1}, or (word, label) pairs, got {pair!r:.60}"
                 )
-            index = best[word] if label is None else class_targets(self.traits, label, logits.shape[1], where)[0].plus[0]
+            index = (
+                best[word] if label is None else class_targets(self.traits, label, logits.shape[1], where)[0].plus[0]
+            )
             chosen.append((word, index))
         return chosen
 
@@ -327,8 +340,10 @@ def _trimmed(output: Any, beginning: Sequence[int], pad: int | None, where: str)
 def _best_span(ends: Float[Tensor, "2 l"], places: Sequence[int]) -> tuple[int, int]:
     """The start and end of the highest sum, the end not before the start, both in the context."""
     index = torch.tensor(places)
-    sums = (ends[0, index, None] + ends[1, None, index]).triu().masked_fill(
-        torch.ones(len(places), len(places)).tril(-1).bool(), float("-inf")
+    sums = (
+        (ends[0, index, None] + ends[1, None, index])
+        .triu()
+        .masked_fill(torch.ones(len(places), len(places)).tril(-1).bool(), float("-inf"))
     )
     best = int(sums.argmax())
     return places[best // len(places)], places[best % len(places)]

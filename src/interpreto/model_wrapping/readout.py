@@ -77,7 +77,11 @@ class Readout:
             "slots": list(self.slots),
             "reads": [list(read) for read in self.reads],
             "targets": [
-                {**{name: getattr(target, name) for name in Target.__slots__}, "plus": list(target.plus), "minus": list(target.minus)}
+                {
+                    **{name: getattr(target, name) for name in Target.__slots__},
+                    "plus": list(target.plus),
+                    "minus": list(target.minus),
+                }
                 for target in self.targets
             ],
         }

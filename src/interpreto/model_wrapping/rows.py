@@ -57,7 +57,9 @@ class Rows:
         return len(self.positions)
 
     def __getitem__(self, index: slice | Tensor) -> Rows:
-        streams = tuple(Stream(s.ids[index], s.visible[index], s.type_ids[index], s.lengths[index]) for s in self.streams)
+        streams = tuple(
+            Stream(s.ids[index], s.visible[index], s.type_ids[index], s.lengths[index]) for s in self.streams
+        )
         return Rows(streams, self.positions[index])
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interpreto.errors import ModelError
+from interpreto.errors import InputError, ModelError
 from interpreto.model_wrapping.hooks import captured_output, head_at, replaced_embeddings, untouched
 from interpreto.model_wrapping.readout import POOLED, Readout
 from interpreto.model_wrapping.rows import Filling, Rows, pad_rows, perturb
@@ -110,7 +111,9 @@ class Scorer:
 
     # Scores of perturbed texts
 
-    def scores(self, texts: Sequence[ExplainedText], keeps: Sequence[Bool[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+    def scores(
+        self, texts: Sequence[ExplainedText], keeps: Sequence[Bool[Tensor, "_ _"]]
+    ) -> list[Float[Tensor, "_ _"]]:
         """Target scores `(p, t)` of each text under each of its keep-masks `(p, g)`; equal inputs are run once."""
         unique, wanted = [], []
         for text, keep in zip(texts, keeps, strict=True):
@@ -118,7 +121,9 @@ class Scorer:
             groups = _target_groups(text)
             versions = torch.cat([tokens | (own & ~text.free_tokens[group[0]]) for group in groups])
             rows, inverse = _unique_rows(versions)
-            group_of = torch.tensor([k for t in range(len(text.readout.targets)) for k, g in enumerate(groups) if t in g])
+            group_of = torch.tensor(
+                [k for t in range(len(text.readout.targets)) for k, g in enumerate(groups) if t in g]
+            )
             unique.append(rows)
             wanted.append(inverse.view(len(groups), len(keep))[group_of].T)  # (p, t): which row holds that score
         reads = self._read(texts, unique)
@@ -167,15 +172,51 @@ class Scorer:
 
     # Gradients
 
-    def embed(self, text: ExplainedText) -> Float[Tensor, "l d"]:
-        """The embeddings that the model looks up for a text, `(l, d)`, in float32."""
+    def embed(self, text: ExplainedText, token: int | None = None) -> Float[Tensor, "l d"]:
+        """The embeddings `(l, d)` that the model looks up for a text, in float32; of one token at every place, if given."""
         sample, modules = text.sample, self.traits.embeddings
+        ids = torch.tensor([sample.ids if token is None else [token] * len(sample.tokens)], device=self.traits.device)
+        border = sample.source_length if self.task is Task.SEQ2SEQ_LM else ids.shape[1]
+        with untouched(self.traits.model), torch.no_grad():
+            parts = [modules[0](ids[:, :border])[0]]
+            if border < ids.shape[1]:
+                parts.append(modules[-1](ids[:, border:])[0])
+            return torch.cat(parts).float()
+
+    def embed_baseline(self, text: ExplainedText, baseline: str | Tensor | None) -> Float[Tensor, "l d"]:
+        """Embeddings `(l, d)` of "nothing": a named baseline, a token, or the user's own.
+
+        Raises:
+            InputError: The tokenizer has no such token, or the tensor is not of the embeddings' width.
+        """
+        tokenizer = self.traits.tokenizer
+        if baseline is None:
+            baseline = "zero" if tokenizer.mask_token_id is None else "mask"
+        like = self.embed(text)
+        if isinstance(baseline, Tensor):
+            if baseline.shape[-1:] != like.shape[-1:] or baseline.dim() > 2:
+                raise InputError(f"baseline: expected a tensor ({like.shape[1]},), got {tuple(baseline.shape)}")
+            return baseline.detach().to(like).expand_as(like)
+        if baseline == "zero":
+            return torch.zeros_like(like)
+        if baseline == "mean":
+            return self._mean_embedding.to(like).expand_as(like)
+        named = {"mask": tokenizer.mask_token_id, "pad": tokenizer.pad_token_id}
+        token = named[baseline] if baseline in named else tokenizer.get_vocab().get(baseline)
+        if token is None:
+            raise InputError(
+                f"baseline: expected 'mask', 'pad', 'zero', 'mean', a token of the tokenizer or a tensor, got "
+                f"{baseline!r}, which this tokenizer does not have"
+            )
+        return self.embed(text, token)
+
+    @cached_property
+    def _mean_embedding(self) -> Float[Tensor, " d"]:
+        module: Any = self.traits.embeddings[0]
         with torch.no_grad():
-            ids = torch.tensor([sample.ids], device=self.traits.device)
-            if self.task is not Task.SEQ2SEQ_LM:
-                return modules[0](ids)[0].float()  # type: ignore[no-any-return]
-            border = sample.source_length
-            return torch.cat([modules[0](ids[:, :border])[0], modules[-1](ids[:, border:])[0]]).float()
+            ids = torch.arange(module.num_embeddings, device=self.traits.device)
+            sums = [module(ids[k : k + 8192]).float().sum(dim=0) for k in range(0, len(ids), 8192)]
+        return torch.stack(sums).sum(dim=0) / len(ids)
 
     def moments(
         self,
@@ -197,8 +238,11 @@ class Scorer:
             paths: One a text. Points move only the tokens that are free for a target.
             gradients: Whether gradients are wanted; otherwise only the scores at the points are.
         """
-        jobs = [_Job(text, x, b, path, group) for text, x, b, path in zip(texts, embeddings, baselines, paths, strict=True)
-                for group in _target_groups(text)]
+        jobs = [
+            _Job(text, x, b, path, group)
+            for text, x, b, path in zip(texts, embeddings, baselines, paths, strict=True)
+            for group in _target_groups(text)
+        ]
         totals = [_Total(job) for job in jobs]
         job_texts = [job.text for job in jobs]
         with untouched(self.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
@@ -239,12 +283,15 @@ class Scorer:
             filled = [torch.zeros_like(s) if g is None else g for g, s in zip(found, streams, strict=True)]
             for i, (point, score) in enumerate(zip(batch, scores, strict=True)):
                 if k < len(score):
-                    totals[point.job].add_gradient(k, self._flat(jobs[point.job], [g[i] for g in filled]) * point.weight)
+                    totals[point.job].add_gradient(
+                        k, self._flat(jobs[point.job], [g[i] for g in filled]) * point.weight
+                    )
 
     def _point_streams(self, jobs: Sequence[_Job], batch: Sequence[_Point], rows: Rows) -> list[Tensor]:
         """The points as the model's input embeddings, one tensor `(b, l, d)` a stream."""
         streams = [
-            torch.zeros(*stream.ids.shape, batch[0].value.shape[1], device=self.traits.device) for stream in rows.streams
+            torch.zeros(*stream.ids.shape, batch[0].value.shape[1], device=self.traits.device)
+            for stream in rows.streams
         ]
         for i, point in enumerate(batch):
             border = jobs[point.job].text.sample.source_length if len(streams) == 2 else len(point.value)
@@ -354,8 +401,8 @@ class Scorer:
         if self.task is Task.TOKEN_CLASSIFICATION:
             return _at(traits.runner(**inputs).logits, positions)
         with head_at(traits.head, positions) as narrowed:
-            logits = traits.runner(**inputs).logits
-        return logits if narrowed else _at(logits, positions)  # type: ignore[no-any-return]
+            logits: Tensor = traits.runner(**inputs).logits
+        return logits if narrowed else _at(logits, positions)
 
     def _gather(self, logits: Float[Tensor, "b m c"], texts: Sequence[ExplainedText]) -> Float[Tensor, "b r"]:
         """The numbers that each row's readout asks for; rows with fewer of them are filled up."""

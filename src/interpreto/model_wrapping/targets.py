@@ -64,7 +64,9 @@ def split_targets(targets: Any, n_inputs: int) -> list[Any]:
     items = list(targets)
     if not items:
         raise InputError("targets: expected at least one target, got none; leave them out for the model's own answer")
-    if n_inputs == 1 and not (len(items) == 1 and (items[0] is None or _is_several(items[0]) or isinstance(items[0], str))):
+    if n_inputs == 1 and not (
+        len(items) == 1 and (items[0] is None or _is_several(items[0]) or isinstance(items[0], str))
+    ):
         return [items]
     if len(items) != n_inputs:
         raise InputError(f"targets: expected {n_inputs} entries (one per input), got {len(items)}")
@@ -102,7 +104,9 @@ def class_targets(traits: Traits, entry: Any, n_classes: int, where: str) -> lis
     return targets
 
 
-def output_readout(sample: Sample, groups: Sequence[Element], shift: int, foils: Sequence[int] | None = None) -> Readout:
+def output_readout(
+    sample: Sample, groups: Sequence[Element], shift: int, foils: Sequence[int] | None = None
+) -> Readout:
     """Read each output token at the place before it; one target a group of output tokens.
 
     Args:

@@ -97,7 +97,8 @@ class Traits:
     @cached_property
     def head(self) -> nn.Module | None:
         """The layer from hidden states to vocabulary logits, if there is one."""
-        head = self.base.get_output_embeddings()
+        base: Any = self.base
+        head = base.get_output_embeddings()
         return head if isinstance(head, nn.Module) else None
 
     @cached_property
@@ -169,7 +170,9 @@ class Traits:
             tokenizer.pad_token_id,
         ]
         token = next((i for i in neutral if i is not None), 0)
-        pad = next((i for i in (tokenizer.pad_token_id, getattr(self.config, "pad_token_id", None)) if i is not None), 0)
+        pad = next(
+            (i for i in (tokenizer.pad_token_id, getattr(self.config, "pad_token_id", None)) if i is not None), 0
+        )
         if removal is None:
             removal = Removal.ATTENTION if tokenizer.mask_token_id is None else Removal.MASK
         if removal in list(Removal):
@@ -197,7 +200,9 @@ class Traits:
             if start is not None:
                 forced = getattr(generation, "forced_bos_token_id", None)
                 return [int(start)] if forced is None else [int(start), int(forced)]
-        raise ModelError("model: expected a decoder_start_token_id in the configuration of an encoder-decoder, got none")
+        raise ModelError(
+            "model: expected a decoder_start_token_id in the configuration of an encoder-decoder, got none"
+        )
 
     def recognise(self, ids: Sequence[int]) -> Task:
         """The task, from the answer to a text.

@@ -10,31 +10,41 @@ from typing import Any
 
 import regex
 
-_FLAGS = regex.VERSION1 | regex.WORD | regex.DOTALL | regex.VERBOSE
+_FLAGS = regex.VERSION1 | regex.DOTALL | regex.VERBOSE
 
 # All that str.isspace() calls space (Unicode's own list lacks 1C to 1F), the space of no width, and what
 # str.splitlines() breaks lines at.
 _SPACE = r"\s\x1C-\x1F\u200B"
 _BLANK = rf"{_SPACE}\p{{WB=Format}}"
 _LINE_BREAK = r"\n-\r\x1C-\x1E\x85\u2028\u2029"
-# Unicode leaves the ellipsis out of Sentence_Terminal. Without a border before it, a stop is inside "3.5" or "３．５".
-_MARK = r"\b [\p{Sentence_Terminal}…‥]"
 # What hangs on the character before it: accents, emoji modifiers, joiners, bidi marks.
-_HANGING = r"\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}"
+_HANGING = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
+_HEBREW = r"\p{WB=Hebrew_Letter}"
+_LETTER = rf"[\p{{WB=ALetter}}{_HEBREW}]"
+_DIGIT = r"\p{WB=Numeric}"
+_MARK = r"[\p{Sentence_Terminal}…‥]"  # Unicode leaves the ellipsis out
 
-# Unicode property names inside: Complex_Context holds the letters of the scripts that are written without spaces.
+# Rules 5 to 12 of UAX 29: letters and digits, with the marks that may stand between two letters or two digits.
+_LETTERS_AND_DIGITS = rf"""
+    (?: {_HEBREW} {_HANGING} (?: ' {_HANGING} | " {_HANGING} (?= {_HEBREW} ) )
+      | {_LETTER} {_HANGING} (?: [\p{{WB=MidLetter}}\p{{WB=MidNumLet}}'] {_HANGING} (?= {_LETTER} ) )?+
+      | {_DIGIT} {_HANGING} (?: [\p{{WB=MidNum}}\p{{WB=MidNumLet}}'] {_HANGING} (?= {_DIGIT} ) )?+
+    )++"""
+_RUN = rf"(?: {_LETTERS_AND_DIGITS} | (?: \p{{WB=Katakana}} {_HANGING} )++ )"
+# Not \b of the regex package, even with its WORD flag: that leaves an opening quote on a vowel ("'apple", but "'" and
+# "banana") and takes quadratic time on flags. Complex_Context holds the letters of scripts written without spaces.
 _WORD = regex.compile(
     rf"""
     [{_BLANK}]*+
-    (?: # Without a base; regex would tie it to whatever follows.
-        [{_HANGING}]++
-      # Flags before \b gets to them: \b counts back to the first flag of a run, which takes quadratic time.
-      | (?: \p{{RI}} [{_HANGING}]*+ ){{1,2}}+
-      | (?= \p{{Emoji}} \uFE0F ) \X [{_HANGING}]*+
-      | (?: (?= \p{{Line_Break=Complex_Context}} ) .+? \b )++
-      | (?: {_MARK} \b )++
-      | ( [\p{{P}}--[\p{{Ps}}\p{{Pe}}]] ) \b (?: \1 \b )*+
-      | .+? \b
+    (?: (?: \p{{RI}} {_HANGING} ){{1,2}}+  # flags are pairs of regional indicators
+      | [0-9#*] \uFE0F?+ \u20E3 {_HANGING}  # keycaps
+      | {_MARK}++ {_HANGING}
+      | \p{{Extended_Pictographic}} {_HANGING} (?: (?<= \u200D ) \p{{Extended_Pictographic}} {_HANGING} )*+
+      | (?: \p{{Line_Break=Complex_Context}} {_HANGING} )++
+      | {_RUN} (?: (?: \p{{WB=ExtendNumLet}} {_HANGING} )++ {_RUN}?+ )*+
+      | (?: (?: \p{{WB=ExtendNumLet}} {_HANGING} )++ {_RUN}?+ )++
+      | ( [\p{{P}}--[\p{{Ps}}\p{{Pe}}]] ) \1*+ {_HANGING}
+      | . {_HANGING}
     )
     (?: [{_BLANK}]++ \Z )?+
   | [{_BLANK}]++ \Z
@@ -42,12 +52,14 @@ _WORD = regex.compile(
     _FLAGS,
 )
 
-# White space without a line break is skipped in one go, or each of its characters would be tried again.
+# A stop inside "3.5", "３．５" or "example.com" is no mark. White space without a line break is skipped in one go, or
+# each of its characters would be tried again.
+_STOPS = rf"(?: (?! (?<= \w ) [\p{{WB=MidNum}}\p{{WB=MidNumLet}}] {_HANGING} (?: {_LETTER} | {_DIGIT} ) ) {_MARK} )++"
 _CANDIDATE = regex.compile(
     rf"""
     # Marks set apart by spaces (". . .", "! !") are one ending.
-    (?P<marks> (?: {_MARK} )++ (?: \x20 (?: {_MARK} )++ (?= [{_SPACE}] | \Z ) )*+ )
-    (?P<close> [\p{{Pe}}\p{{Pf}}"'{_HANGING}]*+ )
+    (?P<marks> {_STOPS} (?: \x20 {_STOPS} (?= [{_SPACE}] | \Z ) )*+ )
+    (?P<close> {_HANGING} (?: [\p{{Pe}}\p{{Pf}}"'] {_HANGING} )*+ )
     # What may also open a quotation closes one where white space follows; French sets » apart.
     [\p{{Pi}}*_`]*+ (?: [\t\p{{Zs}}]*+ [\p{{Pe}}\p{{Pf}}]++ (?= [{_SPACE}] | \Z ) )*+
     (?P<apart> (?= [{_SPACE}] | \Z ) )?+

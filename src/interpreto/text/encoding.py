@@ -75,7 +75,8 @@ def encode_output(
 
     Ids are taken as they are. A text is tokenised without special tokens. Where source and output are one row
     (`joined`, causal language models) and the tokenizer splits prompt + output exactly at their border, that split is
-    taken, so that tokenizers which put a space before every text put none here; otherwise the output is tokenised alone.
+    taken, so that tokenizers which put a space before every text put none here; otherwise the output is tokenised
+    alone.
 
     Raises:
         InputError: A blank text, no ids, or ids out of the tokenizer's range.
@@ -153,7 +154,7 @@ def _call(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, add_special_tokens: bool, max_length: int | None
 ) -> BatchEncoding:
     with untouched(tokenizer):
-        return tokenizer(
+        encoding: BatchEncoding = tokenizer(
             *texts,
             add_special_tokens=add_special_tokens,
             truncation=max_length is not None,
@@ -161,6 +162,7 @@ def _call(
             padding=False,
             verbose=False,
         )
+    return encoding
 
 
 def _tokens(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import torch
 
@@ -60,7 +60,7 @@ class TokenRow:
     type_ids: tuple[int, ...] | None = None
 
 
-Input = Union[str, tuple[str, str], Segments, Sequence[Message], TokenRow]
+Input = str | tuple[str, str] | Segments | Sequence[Message] | TokenRow
 """One text: a string, a pair of strings, own segments, a chat, or token ids."""
 
 

@@ -84,7 +84,9 @@ class Sample:
         regions = data["regions"]
         return cls(
             parts=tuple(data["parts"]),
-            tokens=tuple(Token(i, part, start, end, bool(fixed), kind) for i, part, start, end, fixed, kind in data["tokens"]),
+            tokens=tuple(
+                Token(i, part, start, end, bool(fixed), kind) for i, part, start, end, fixed, kind in data["tokens"]
+            ),
             source_length=data["source_length"],
             output_start=data["output_start"],
             regions=None if regions is None else tuple((part, start, end) for part, start, end in regions),

@@ -1,0 +1,292 @@
+"""What all attribution methods share: options, inputs, targets, and the way from scores to results.
+
+A new method is one short class: a `PerturbationExplainer` writes `masks` and `aggregate`, a `GradientExplainer` writes
+`points` and `token_scores`. Neither ever sees a model or a token id.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from enum import Enum
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from interpreto.attributions.result import Attribution
+from interpreto.errors import InputError
+from interpreto.model_wrapping import Explained, ExplainedText, Moments, Scorer, Traits
+from interpreto.types import Granularity, InferenceMode, Removal, Task
+
+
+@dataclass(frozen=True, eq=False)
+class AttributionExplainer(ABC):
+    """Explains the decisions of one model. Calling it leaves model and tokenizer as they were, to the bit.
+
+    Args:
+        model: A transformers model that classifies texts or tokens, generates, fills masks or answers questions.
+        tokenizer: Its fast tokenizer.
+        granularity: What one element of the explanation is.
+        output_granularity: Generation: what one target is; `TEXT` for the whole answer.
+        inference_mode: The space of the target scores.
+        batch_size: Rows a forward pass; changes nothing but speed and memory. By default the engine chooses.
+        seed: Seed of everything sampled, the generated text included.
+        truncation: Whether texts longer than the model reads are cut, with a warning, in place of refused.
+        generation: Settings for `model.generate`, for when no target is given: `{"max_new_tokens": 20}`.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    _: KW_ONLY
+    granularity: Granularity | str = Granularity.WORD
+    output_granularity: Granularity | str = Granularity.TOKEN
+    inference_mode: InferenceMode | str = InferenceMode.LOGITS
+    batch_size: int | None = None
+    seed: int = 0
+    truncation: bool = False
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("granularity", Granularity),
+            ("output_granularity", Granularity),
+            ("inference_mode", InferenceMode),
+        ):
+            value = getattr(self, name)
+            if value not in list(kind):
+                raise InputError(f"{name}: expected one of {[member.value for member in kind]}, got {value!r}")
+            object.__setattr__(self, name, kind(value))
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"batch_size: expected at least 1, got {self.batch_size}")
+        _ = self.traits  # a model and tokenizer that do not fit are refused here, not at the first call
+
+    def __call__(self, inputs: Any, targets: Any = None) -> list[Attribution]:
+        """Explain texts.
+
+        Args:
+            inputs: A text, a pair of texts, a chat (list of messages), `Segments`, a `BatchEncoding` of any number of
+                rows, or a list of these.
+            targets: What to explain, per input. Nothing: the model's own answer (the predicted class, the text that it
+                generates, the filled masks). Classification: class index or label, a `Contrast`, several of these, or
+                a tensor `(n, t)`; `torch.arange(n_classes).view(1, -1)` explains all classes of one text. Generation:
+                the output as text or ids.
+
+        Returns:
+            One result a text, in the order of the inputs.
+
+        Raises:
+            InputError: An input, target or option that cannot be explained, with what to do about it.
+            ModelError: A model or tokenizer that cannot be explained.
+        """
+        explained = Explained(
+            traits=self.traits,
+            granularity=Granularity(self.granularity),
+            output_granularity=Granularity(self.output_granularity),
+            truncation=self.truncation,
+            generation=self.generation,
+            seed=self.seed,
+        )
+        sources = explained.sources(inputs)
+        scorer = self._scorer(self.traits.recognise(sources[0].ids))
+        texts = explained.texts(scorer, sources, targets)
+        return self._attribute(scorer, texts)
+
+    def explain(self, inputs: Any, targets: Any = None) -> list[Attribution]:
+        """The same as calling the explainer."""
+        return self(inputs, targets)
+
+    @cached_property
+    def traits(self) -> Traits:
+        """What the engine knows of the model."""
+        return Traits(self.model, self.tokenizer)
+
+    @abstractmethod
+    def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]: ...
+
+    def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
+        mode = InferenceMode(self.inference_mode)
+        regression = self.traits.config.num_labels == 1 or self.traits.config.problem_type == "regression"
+        if task is Task.CLASSIFICATION and regression and mode is not InferenceMode.LOGITS:
+            raise InputError(
+                f"inference_mode: a regression model has no probabilities, use 'logits', not {mode.value!r}"
+            )
+        filling = self.traits.filling(removal)
+        places_matter = task in (Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
+        if places_matter and filling.removal is Removal.DELETE:
+            raise InputError(f"removal: 'delete' moves the tokens that a {task.value} model is asked about; use 'mask'")
+        return Scorer(self.traits, task, mode, filling, self.batch_size)
+
+    def _generator(self) -> Generator:
+        """The same for every text, so that neighbours and order change nothing."""
+        return Generator().manual_seed(self.seed)
+
+    def _settings(self) -> dict[str, Any]:
+        names = [f.name for f in fields(self) if f.name not in ("model", "tokenizer")]
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    def _result(
+        self,
+        scorer: Scorer,
+        text: ExplainedText,
+        scores: Float[Tensor, "t g"],
+        target_scores: Float[Tensor, " t"],
+        baseline_scores: Float[Tensor, " t"] | None,
+    ) -> Attribution:
+        return Attribution(
+            scores=scores.float().masked_fill(~text.visible, float("nan")),
+            elements=text.elements,
+            readout=text.readout,
+            sample=text.sample,
+            method=type(self).__name__,
+            task=scorer.task,
+            inference_mode=scorer.mode,
+            settings=self._settings(),
+            target_scores=target_scores,
+            baseline_scores=baseline_scores,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PerturbationExplainer(AttributionExplainer):
+    """Keeps and removes elements and looks at what happens to the target scores.
+
+    Args:
+        removal: How a removed element looks: `"mask"` (the tokenizer's mask token), `"attention"` (hidden from
+            attention, positions kept), `"delete"` (gone, the text is shorter), or the text of a token that takes its
+            place. Default: mask where the tokenizer has a mask token, else attention.
+    """
+
+    _: KW_ONLY
+    removal: Removal | str | None = None
+
+    is_additive: ClassVar[bool] = False
+    """Whether the scores add up to `f(all) - f(none)`, so that the gap is reported."""
+
+    @abstractmethod
+    def masks(self, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
+        """Which elements each perturbation keeps."""
+
+    @abstractmethod
+    def aggregate(self, keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"]) -> Float[Tensor, "t _"]:
+        """Scores of the elements from the target scores of the perturbations.
+
+        Generation: an output token sees only what is before it. `keep` then holds the columns of what the targets
+        see, which are the first ones; columns of the answer beyond those of `keep` are ignored.
+        """
+
+    def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]:
+        designs = [self.masks(len(text.elements), self._generator()) for text in texts]
+        ends = [torch.stack([torch.ones(len(t.elements)).bool(), torch.zeros(len(t.elements)).bool()]) for t in texts]
+        keeps = [torch.cat([end[: 1 + self.is_additive], keep]) for end, keep in zip(ends, designs, strict=True)]
+        results = []
+        for text, keep, all_scores in zip(texts, designs, scorer.scores(texts, keeps), strict=True):
+            scores = all_scores[1 + self.is_additive :]
+            found = torch.full(text.visible.shape, float("nan"))
+            seen = text.visible.sum(dim=1)
+            for count in sorted(set(seen.tolist())):
+                rows = (seen == count).nonzero()[:, 0]
+                if count:
+                    found[rows, :count] = self.aggregate(keep[:, :count], scores[:, rows])[:, :count].float()
+            baseline = all_scores[1] if self.is_additive else None
+            results.append(self._result(scorer, text, found, all_scores[0], baseline))
+        return results
+
+    def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
+        return super()._scorer(task, self.removal)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientExplainer(AttributionExplainer):
+    """Averages gradients of the target scores with respect to the embeddings over points near the text.
+
+    Args:
+        reduction: How the scores of an element's tokens become one: their sum (keeps completeness), mean or max.
+    """
+
+    _: KW_ONLY
+    reduction: Literal["sum", "mean", "max"] = "sum"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reduction not in ("sum", "mean", "max"):
+            raise InputError(f"reduction: expected 'sum', 'mean' or 'max', got {self.reduction!r}")
+
+    @abstractmethod
+    def points(
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+    ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
+        """Where gradients are taken, each with what it is multiplied by (a number, or a tensor of the same shape)."""
+
+    @abstractmethod
+    def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
+        """Scores of tokens from the moments of gradient times weight over the points."""
+
+    def baselines(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Float[Tensor, "l d"]] | None:
+        """Embeddings of "nothing", one a text, for methods that compare with it."""
+        return None
+
+    def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]:
+        embeddings = [scorer.embed(text) for text in texts]
+        found = self.baselines(scorer, texts)
+        starts = embeddings if found is None else found
+
+        def path(embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+            return self.points(embedding, baseline, self._generator())
+
+        def end(_embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+            yield baseline, 0.0
+
+        moments = scorer.moments(texts, embeddings, starts, [path] * len(texts))
+        untouched = scorer.scores(texts, [torch.ones(1, len(text.elements), dtype=torch.bool) for text in texts])
+        ends = scorer.moments(texts, embeddings, starts, [end] * len(texts), gradients=False) if found else None
+        results = []
+        for k, (text, moment) in enumerate(zip(texts, moments, strict=True)):
+            tokens = self.token_scores(moment, embeddings[k].cpu()).masked_fill(~text.free_tokens, 0.0)
+            scores = torch.stack([self._reduced(tokens[:, list(element.tokens)]) for element in text.elements], dim=1)
+            results.append(self._result(scorer, text, scores, untouched[k][0], ends[k].score if ends else None))
+        return results
+
+    def _reduced(self, scores: Float[Tensor, "t k"]) -> Float[Tensor, " t"]:
+        if self.reduction == "max":
+            return scores.gather(1, scores.abs().argmax(dim=1, keepdim=True))[:, 0]
+        return scores.sum(dim=1) if self.reduction == "sum" else scores.mean(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class PathExplainer(GradientExplainer):
+    """Compares the text with a baseline, along paths between the two.
+
+    Args:
+        baseline: What "nothing" looks like, for every token that is not fixed context: `"mask"`, `"pad"`, `"zero"`,
+            `"mean"` (the mean embedding of the vocabulary), the text of a token, or your own embedding `(d,)`.
+            Default: mask where the tokenizer has a mask token, else zero.
+    """
+
+    _: KW_ONLY
+    baseline: str | Tensor | None = None
+
+    def baselines(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Float[Tensor, "l d"]]:
+        """The baseline of each text; fixed context stays as it is."""
+        found = []
+        for text in texts:
+            embedding = scorer.embed(text)
+            nothing = scorer.embed_baseline(text, self.baseline)
+            fixed = (text.element_of < 0).to(embedding.device)[:, None]
+            found.append(torch.where(fixed, embedding, nothing))
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """An option as a plain value for JSON."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Tensor):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)

@@ -1,0 +1,48 @@
+"""SmoothGrad."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from interpreto.attributions.base import GradientExplainer
+from interpreto.attributions.methods.gradients import check_noise, noisy_points, reduce_width
+from interpreto.model_wrapping import Moments
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SmoothGrad(GradientExplainer):
+    """Gradient averaged over noise on the embeddings: `phi_i = |E[df/de_i (e + noise)]|`, L2 norm over the width.
+
+    Each component is averaged before the width is reduced. With noise 0 it is `Saliency`.
+    Cost: n_samples forward and, a target, backward passes.
+
+    Args:
+        n_samples: Draws of the noise.
+        noise: Standard deviation of the noise, relative to the range of the embedding's values (10 to 20 % in the
+            paper).
+        input_x_gradient: Sum the products with the embedding over the width, in place of the norm.
+
+    Reference: Smilkov et al. (2017), SmoothGrad, section 3, arXiv:1706.03825.
+    """
+
+    n_samples: int = 20
+    noise: float = 0.1
+    input_x_gradient: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_noise(self.noise, self.n_samples)
+
+    def points(
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+    ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
+        """The text with noise."""
+        return noisy_points(embedding, self.noise, self.n_samples, rng)
+
+    def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
+        """The mean gradient, reduced over the width."""
+        return reduce_width(moments.mean, embedding, self.input_x_gradient)

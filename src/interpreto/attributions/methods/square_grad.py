@@ -1,0 +1,48 @@
+"""SquareGrad."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from interpreto.attributions.base import GradientExplainer
+from interpreto.attributions.methods.gradients import check_noise, noisy_points, reduce_width
+from interpreto.model_wrapping import Moments
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SquareGrad(GradientExplainer):
+    """Squared gradient averaged over noise: `phi_i = |E[(df/de_i (e + noise))^2]|`, L2 norm over the width.
+
+    Each component is squared and averaged before the width is reduced. Always positive.
+    Cost: n_samples forward and, a target, backward passes.
+
+    Args:
+        n_samples: Draws of the noise.
+        noise: Standard deviation of the noise, relative to the range of the embedding's values (10 to 20 % in the
+            paper).
+        input_x_gradient: Sum the products with the embedding over the width, in place of the norm.
+
+    Reference: Hooker et al. (2019), A benchmark for interpretability methods in deep neural networks, arXiv:1806.10758.
+    """
+
+    n_samples: int = 20
+    noise: float = 0.1
+    input_x_gradient: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_noise(self.noise, self.n_samples)
+
+    def points(
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+    ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
+        """The text with noise."""
+        return noisy_points(embedding, self.noise, self.n_samples, rng)
+
+    def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
+        """The mean squared gradient, reduced over the width."""
+        return reduce_width(moments.mean_square, embedding, self.input_x_gradient)
