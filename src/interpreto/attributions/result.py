@@ -1,4 +1,4 @@
-"""The result of an attribution: plain frozen data, from which pictures, tables and metrics are made without the method."""
+"""The result of an attribution: plain frozen data, all that pictures, tables and metrics need."""
 
 from __future__ import annotations
 

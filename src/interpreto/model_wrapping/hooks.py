@@ -98,7 +98,7 @@ def head_at(head: nn.Module | None, positions: Int[Tensor, "b m"]) -> Iterator[l
         yield narrowed
 
 
-class _Stopped(Exception):
+class _EndOfForward(Exception):  # noqa: N818  # no error: it ends a pass that has done its work
     """Raised in a hook to end a forward pass that has done its work."""
 
 
@@ -113,10 +113,10 @@ def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
 
     def catch(_module: nn.Module, _args: Any, output: Tensor) -> None:
         caught.append(output)
-        raise _Stopped
+        raise _EndOfForward
 
     with _hooked([module.register_forward_hook(catch)]):
         try:
             yield caught
-        except _Stopped as stop:
+        except _EndOfForward as stop:
             stop.__traceback__ = None  # a kept traceback keeps every activation of the pass alive

@@ -173,7 +173,7 @@ class Scorer:
     # Gradients
 
     def embed(self, text: ExplainedText, token: int | None = None) -> Float[Tensor, "l d"]:
-        """The embeddings `(l, d)` that the model looks up for a text, in float32; of one token at every place, if given."""
+        """The embeddings `(l, d)` that the model looks up for a text, or for one token everywhere, in float32."""
         sample, modules = text.sample, self.traits.embeddings
         ids = torch.tensor([sample.ids if token is None else [token] * len(sample.tokens)], device=self.traits.device)
         border = sample.source_length if self.task is Task.SEQ2SEQ_LM else ids.shape[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -30,9 +30,6 @@ class Contrast:
 
     target: Any
     rather_than: Any
-
-
-Label = Union[int, str, Contrast]
 
 
 def split_targets(targets: Any, n_inputs: int) -> list[Any]:

@@ -18,16 +18,18 @@ _SPACE = r"\s\x1C-\x1F\u200B"
 _BLANK = rf"{_SPACE}\p{{WB=Format}}"
 _LINE_BREAK = r"\n-\r\x1C-\x1E\x85\u2028\u2029"
 # What hangs on the character before it: accents, emoji modifiers, joiners, bidi marks.
-_HANGING = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
+_HANGER = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]"
+_HANGING = rf"{_HANGER}*+"
 _HEBREW = r"\p{WB=Hebrew_Letter}"
 _LETTER = rf"[\p{{WB=ALetter}}{_HEBREW}]"
 _DIGIT = r"\p{WB=Numeric}"
 _MARK = r"[\p{Sentence_Terminal}…‥]"  # Unicode leaves the ellipsis out
 
-# Rules 5 to 12 of UAX 29: letters and digits, with the marks that may stand between two letters or two digits.
+# Rules 5 to 12 of UAX 29: letters and digits, with the marks that may stand between two letters or two digits. Among
+# them is the colon, which joins in Swedish ("EU:s") but not in "Answer:yes"; Unicode's locale data leaves it out too.
 _LETTERS_AND_DIGITS = rf"""
     (?: {_HEBREW} {_HANGING} (?: ' {_HANGING} | " {_HANGING} (?= {_HEBREW} ) )
-      | {_LETTER} {_HANGING} (?: [\p{{WB=MidLetter}}\p{{WB=MidNumLet}}'] {_HANGING} (?= {_LETTER} ) )?+
+      | {_LETTER} {_HANGING} (?: [\p{{WB=MidLetter}}\p{{WB=MidNumLet}}'--[:﹕：]] {_HANGING} (?= {_LETTER} ) )?+
       | {_DIGIT} {_HANGING} (?: [\p{{WB=MidNum}}\p{{WB=MidNumLet}}'] {_HANGING} (?= {_DIGIT} ) )?+
     )++"""
 _RUN = rf"(?: {_LETTERS_AND_DIGITS} | (?: \p{{WB=Katakana}} {_HANGING} )++ )"
@@ -52,9 +54,11 @@ _WORD = regex.compile(
     _FLAGS,
 )
 
-# A stop inside "3.5", "３．５" or "example.com" is no mark. White space without a line break is skipped in one go, or
-# each of its characters would be tried again.
-_STOPS = rf"(?: (?! (?<= \w ) [\p{{WB=MidNum}}\p{{WB=MidNumLet}}] {_HANGING} (?: {_LETTER} | {_DIGIT} ) ) {_MARK} )++"
+# A stop inside "3.5", "３．５" or "example.com" is no mark.
+_NO_STOP = rf"""(?<= {_LETTER} | {_DIGIT} | {_HANGER} )
+    [\p{{WB=MidNum}}\p{{WB=MidNumLet}}] {_HANGING} (?: {_LETTER} | {_DIGIT} )"""
+_STOPS = rf"(?: (?! {_NO_STOP} ) {_MARK} )++"
+# White space without a line break is skipped in one go, or each of its characters would be tried again.
 _CANDIDATE = regex.compile(
     rf"""
     # Marks set apart by spaces (". . .", "! !") are one ending.

@@ -21,7 +21,7 @@ class Lime(PerturbationExplainer):
     `w_p = exp(-d(z_p)^2 / kernel_width^2)` and `d` the cosine distance to the untouched text, `1 - sqrt(share kept)`.
     The untouched text is a sample too, the one with the largest weight.
 
-    Cost: n_perturbations forward passes. The scores depend on the kernel: for a game-theoretic answer take `KernelShap`.
+    Cost: n_perturbations forward passes. The scores depend on the kernel; `KernelShap` has no such choice.
 
     Args:
         n_perturbations: Random perturbations; by default 4 an element, at least 100 and at most 1000.

@@ -41,4 +41,5 @@ def constrained(
     even = (total.double() / g).expand(g, -1)
     residual = scores.double() - start.double() - keep.double() @ even
     psi: Tensor = torch.linalg.lstsq(root * (keep.double() @ basis), root * residual, driver="gelsd").solution
-    return (even + basis @ psi).T
+    values: Tensor = even + basis @ psi
+    return values.T

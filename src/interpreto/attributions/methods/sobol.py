@@ -55,7 +55,7 @@ class Sobol(PerturbationExplainer):
 
     def aggregate(self, keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"]) -> Float[Tensor, "t _"]:
         """Jansen's estimators; 0 where the score never changes."""
-        a, b, *exchanged = scores.double().unflatten(0, (-1, self.n_designs))
+        a, b, *exchanged = scores.double().reshape(-1, self.n_designs, scores.shape[1])
         variance = torch.cat([a, b]).var(dim=0, correction=0)
         reference = a if self.order == "total" else b
         half = torch.stack([(reference - changed).square().mean(dim=0) / 2 for changed in exchanged], dim=1)

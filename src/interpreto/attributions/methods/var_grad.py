@@ -26,7 +26,8 @@ class VarGrad(GradientExplainer):
             paper).
         input_x_gradient: Sum the products with the embedding over the width, in place of the norm.
 
-    Reference: Adebayo et al. (2018), Sanity checks for saliency maps, arXiv:1810.03292; Hooker et al. (2019), arXiv:1806.10758.
+    Reference: Adebayo et al. (2018), Sanity checks for saliency maps, arXiv:1810.03292; Hooker et al. (2019),
+    arXiv:1806.10758.
     """
 
     n_samples: int = 20

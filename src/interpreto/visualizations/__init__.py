@@ -1,0 +1,6 @@
+"""Pictures of results: pages for browsers and notebooks, coloured text for terminals. No model is needed."""
+
+from interpreto.visualizations.attributions import plot_attributions
+from interpreto.visualizations.html import Figure, Plot
+
+__all__ = ["Figure", "Plot", "plot_attributions"]

@@ -1,0 +1,108 @@
+"use strict";
+// The ground of every view. Data becomes text only (textContent), colours only through custom properties and classes.
+
+const views = {}; // name -> function (figure, number of figures) -> element
+
+function make(tag, className = "", text = null) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== null) node.textContent = text;
+  return node;
+}
+
+// Three digits that count, a true minus sign.
+function format(value, signed = true) {
+  if (value === null) return "n/a";
+  const size = Math.abs(value);
+  const digits = size === 0 ? "0" : size >= 1000 || size < 0.001 ? size.toExponential(2) : String(Number(size.toPrecision(3)));
+  return (value < 0 ? "\u2212" : signed && value > 0 ? "+" : "") + digits;
+}
+
+// A text for use within a line.
+function brief(text, length = 60) {
+  const letters = Array.from(text.slice(0, 4 * length).replace(/\n/g, "\u21b5"));
+  const line = letters.length > length ? letters.slice(0, length).join("") + "\u2026" : letters.join("");
+  return line.trim() || "\u201c" + line + "\u201d";
+}
+
+// Moves with the arrow keys, in the reading direction of the node that has the focus.
+function step(event) {
+  const rightToLeft = getComputedStyle(event.target).direction === "rtl";
+  const steps = { ArrowLeft: rightToLeft ? 1 : -1, ArrowRight: rightToLeft ? -1 : 1, ArrowUp: -1, ArrowDown: 1 };
+  return event.ctrlKey || event.altKey || event.metaKey ? undefined : { ...steps, Home: -Infinity, End: Infinity }[event.key];
+}
+
+// One tab stop for many nodes: arrow keys walk among them. `chosen(index)` is called when one gets the focus by key or click.
+function rove(container, nodes, chosen, start = 0) {
+  const index = new Map(nodes.map((node, k) => [node, k]));
+  let current = start;
+  const own = (target) => {
+    for (let node = target; node && node !== container; node = node.parentElement) if (index.has(node)) return index.get(node);
+    return -1;
+  };
+  const go = (k, focus) => {
+    nodes[current].tabIndex = -1;
+    current = k;
+    nodes[k].tabIndex = 0;
+    if (focus) nodes[k].focus();
+    chosen(k);
+  };
+  for (const node of nodes) node.tabIndex = -1;
+  if (nodes.length) nodes[start].tabIndex = 0;
+  container.addEventListener("click", (event) => {
+    const k = own(event.target);
+    if (k >= 0) go(k, true);
+  });
+  container.addEventListener("keydown", (event) => {
+    const k = own(event.target);
+    const by = step(event);
+    if (k < 0) return;
+    if (by === undefined) {
+      if (event.key !== " " && event.key !== "Enter") return;
+      go(k, true);
+    } else {
+      go(Math.min(Math.max(k + by, 0), nodes.length - 1), true);
+    }
+    event.preventDefault();
+  });
+  return go;
+}
+
+// The one tooltip of the page: shown for whatever node `describe` has words for.
+const tip = make("div", "tip");
+tip.setAttribute("aria-hidden", "true"); // the same words are the nodes' labels
+tip.hidden = true;
+
+function showTip(node, lines) {
+  tip.replaceChildren(...lines.map((line) => make("div", "", line)));
+  tip.hidden = false;
+  const box = node.getClientRects()[0] || node.getBoundingClientRect();
+  const own = tip.getBoundingClientRect();
+  const left = Math.min(Math.max(box.left, 4), document.documentElement.clientWidth - own.width - 4);
+  const above = box.top - own.height - 6;
+  tip.style.setProperty("left", Math.max(left, 4) + window.scrollX + "px");
+  tip.style.setProperty("top", (above < 0 ? box.bottom + 6 : above) + window.scrollY + "px");
+}
+
+function describe(container, selector, words) {
+  const show = (event) => {
+    const node = event.target.closest(selector);
+    const lines = node && words(node);
+    if (lines) showTip(node, lines);
+    else tip.hidden = true;
+  };
+  container.addEventListener("pointerover", show);
+  container.addEventListener("focusin", show);
+  container.addEventListener("pointerleave", () => (tip.hidden = true));
+  container.addEventListener("focusout", () => (tip.hidden = true));
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const { figures } = JSON.parse(document.getElementById("data").textContent);
+  const drawn = figures.map((figure, k) => views[figure.view](figure, figures.length > 1 ? k + 1 : null));
+  document.getElementById("page").replaceChildren(...drawn);
+  document.body.append(tip);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") tip.hidden = true;
+  });
+});

@@ -1,0 +1,158 @@
+"""Figures to one self-contained page: the only place where data meets markup.
+
+A figure's data goes into one JSON block of the page; the page's own script builds everything from it with `textContent`,
+so a text or a name can never become markup. The page's policy lets that one script and style run, by their hashes, and
+nothing else: no network, no inline handlers, no frames.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from interpreto.errors import InputError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What ends a script block, and what an HTML parser or a reader of the source stumbles over: controls, line separators,
+# invisible and bidirectional marks, noncharacters.
+_ESCAPED = re.compile("[<>&\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufffe\uffff]")
+
+
+@runtime_checkable
+class Figure(Protocol):
+    """One picture: its data, and the names of the asset files that draw it.
+
+    `view` names `assets/<view>.css` and `assets/<view>.js`; the script puts a function into `views[view]`.
+    """
+
+    @property
+    def view(self) -> str:
+        """Which assets draw the figure."""
+
+    @property
+    def height(self) -> int:
+        """About how many pixels it needs in a notebook."""
+
+    def payload(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+
+    def text(self, color: bool) -> str:
+        """The figure for a terminal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A picture of one or several results, shown by notebooks as it is.
+
+    Args:
+        figures: What the page shows, from top to bottom.
+    """
+
+    figures: tuple[Figure, ...]
+
+    def html(self) -> str:
+        """The whole page: style, script and data in one document that opens without a network."""
+        data = {"figures": [{"view": figure.view, **figure.payload()} for figure in self.figures]}
+        return page("Attributions", sorted({figure.view for figure in self.figures}), data)
+
+    def save(self, path: str | Path) -> None:
+        """Write the page to a file.
+
+        Args:
+            path: Where to; its name ends in `.html`.
+
+        Raises:
+            InputError: Another ending.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".html":
+            raise InputError(f"path: a plot is saved as .html, got {path.name!r}; for text, write plot.text(color=False)")
+        path.write_bytes(self.html().encode())
+
+    def text(self, color: bool = True) -> str:
+        """The same for a terminal.
+
+        Args:
+            color: Whether elements are coloured by ANSI codes; without, the text holds no control characters.
+        """
+        return "\n\n".join(figure.text(color) for figure in self.figures)
+
+    def __str__(self) -> str:
+        return self.text(color=False)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, which can neither reach the notebook nor another plot."""
+        height = min(60 + sum(figure.height for figure in self.figures), 760)
+        return (
+            f'<iframe title="Attributions" sandbox="allow-scripts" width="100%" height="{height}" '
+            f'style="border:0;resize:vertical" srcdoc="{escape(self.html())}"></iframe>'
+        )
+
+
+def embed(data: Any) -> str:
+    """JSON that may stand inside a script block of an HTML page: the one escape point of all pictures.
+
+    Lone surrogates, which no encoding can hold, become U+FFFD; everything else arrives as it was.
+
+    >>> embed("</script>")
+    '"\\\\u003c/script\\\\u003e"'
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _SURROGATE.sub("\ufffd", text)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def page(title: str, views: Sequence[str], data: Any) -> str:
+    """A complete document.
+
+    Args:
+        title: Fixed words of this library, never data.
+        views: Whose styles and scripts it needs.
+        data: Everything that is shown, as plain values.
+    """
+    style = _assets(f"{name}.css" for name in ("page", *views))
+    script = _assets(f"{name}.js" for name in ("page", *views))
+    policy = (
+        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)} - Interpreto</title>
+<style>{style}</style>
+</head>
+<body>
+<main id="page"><noscript>This picture is drawn by a script; allow scripts to see it.</noscript></main>
+<script type="application/json" id="data">{embed(data)}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _assets(names: Iterable[str]) -> str:
+    return "\n".join(_asset(name) for name in names)
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("interpreto.visualizations").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _source(text: str) -> str:
+    """A style or script as the policy names it."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
