@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.errors import InputError
+from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.readout import POOLED, Readout, Target
-from interpreto.model_wrapping.scorer import ExplainedText, Scorer
+from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.targets import Contrast, class_targets, output_readout, split_targets, token_id
 from interpreto.model_wrapping.traits import Traits
 from interpreto.text import Element, Sample, Token, encode_output, encode_source, find_elements, split_inputs

@@ -1,0 +1,67 @@
+"""The explained function of one text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from interpreto.model_wrapping.readout import Readout
+from interpreto.text import Element, Sample
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedText:
+    """The explained function of one text: its elements, its targets, and what the model is given.
+
+    Args:
+        where: What to call it in an error, as `inputs[3]`.
+        sample: The row of tokens.
+        elements: What can be kept or removed.
+        readout: What is read from the model's output, and the targets.
+        untouched_read: What is read for the untouched text `(r,)`, where that is known already.
+    """
+
+    where: str
+    sample: Sample
+    elements: tuple[Element, ...]
+    readout: Readout
+    untouched_read: Float[Tensor, " r"] | None = None
+
+    @cached_property
+    def visible(self) -> Bool[Tensor, "t g"]:
+        """Which elements each target sees; the others are written later."""
+        return torch.tensor([[target.sees(element) for element in self.elements] for target in self.readout.targets])
+
+    @cached_property
+    def element_of(self) -> Tensor:
+        """For each token the element that it belongs to, `-1` for fixed context: `(l,)`."""
+        owner = torch.full((len(self.sample.tokens),), -1)
+        for k, element in enumerate(self.elements):
+            owner[list(element.tokens)] = k
+        return owner
+
+    def kept_tokens(self, keep: Bool[Tensor, "p g"]) -> Bool[Tensor, "p l"]:
+        """Which tokens are kept when these elements are."""
+        fixed = torch.ones(len(keep), 1, dtype=torch.bool)
+        return torch.cat([keep, fixed], dim=1)[:, self.element_of]
+
+    @cached_property
+    def free_tokens(self) -> Bool[Tensor, "t l"]:
+        """Which tokens may change for each target: its own tokens, and those after it, stand while it is scored."""
+        free = (self.element_of >= 0).expand(len(self.readout.targets), -1).clone()
+        for k, target in enumerate(self.readout.targets):
+            if len(target.plus) > 1 and target.first is not None:
+                free[k, target.first :] = False
+        return free
+
+    @cached_property
+    def target_groups(self) -> list[list[int]]:
+        """Targets for which the same tokens are free, together."""
+        groups: dict[bytes, list[int]] = {}
+        for k, free in enumerate(self.free_tokens):
+            groups.setdefault(free.numpy().tobytes(), []).append(k)
+        return list(groups.values())
