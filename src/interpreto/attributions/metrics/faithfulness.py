@@ -1,0 +1,231 @@
+"""What the faithfulness metrics share: hide or show elements in the order of their scores, and look at the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from interpreto.attributions.result import Attribution
+from interpreto.errors import InputError
+from interpreto.model_wrapping import ExplainedText, Scorer, Traits
+from interpreto.types import InferenceMode, Removal
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A faithfulness metric on some explanations, beside the same metric for elements in random order.
+
+    Args:
+        metric: Name of the metric.
+        higher_is_better: Whether a higher figure says that the explanations are more faithful.
+        scores: Per text, the figure of each target `(t,)`.
+        random_scores: Per text, the mean figure of each target over random orders `(t,)`.
+        curves: Per text, the model's scores after each step `(t, s)`; NaN where a target has fewer steps.
+    """
+
+    metric: str
+    higher_is_better: bool
+    scores: tuple[Float[Tensor, " _"], ...]
+    random_scores: tuple[Float[Tensor, " _"], ...]
+    curves: tuple[Float[Tensor, "_ _"], ...]
+
+    @property
+    def score(self) -> float:
+        """Mean over texts of the mean over targets."""
+        return float(torch.stack([score.mean() for score in self.scores]).mean())
+
+    @property
+    def random_score(self) -> float:
+        """The same for random orders: what an explanation that knows nothing gets."""
+        return float(torch.stack([score.mean() for score in self.random_scores]).mean())
+
+    @property
+    def gain(self) -> float:
+        """How much better than random, in units of the metric; above 0 is better whatever the metric."""
+        gain = self.score - self.random_score
+        return gain if self.higher_is_better else -gain
+
+    @property
+    def gain_std_error(self) -> float:
+        """Standard error of the gain over texts; NaN for a single text."""
+        pairs = zip(self.scores, self.random_scores, strict=True)
+        gains = torch.stack([(score - random).mean() for score, random in pairs])
+        return float(gains.std() / len(gains) ** 0.5)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, without the curves."""
+        return {
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "score": self.score,
+            "random_score": self.random_score,
+            "gain": self.gain,
+            "gain_std_error": None if len(self.scores) < 2 else self.gain_std_error,
+            "n_texts": len(self.scores),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FaithfulnessMetric(ABC):
+    """Asks the model, not a person, whether the elements with high scores are those that matter.
+
+    Elements that are written after a target (NaN scores) are never touched, and neither is the target itself.
+
+    Args:
+        model: The explained model.
+        tokenizer: Its tokenizer.
+        inference_mode: The space of the figures; probabilities by default, as in the papers.
+        removal: How a removed element looks; see `PerturbationExplainer`.
+        n_random: Random orders that the figure is compared with.
+        batch_size: Rows a forward pass; changes nothing but speed.
+        seed: Seed of the random orders.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    _: KW_ONLY
+    inference_mode: InferenceMode | str = InferenceMode.SOFTMAX
+    removal: Removal | str | None = None
+    n_random: int = 5
+    batch_size: int | None = None
+    seed: int = 0
+
+    higher_is_better: ClassVar[bool]
+
+    def __post_init__(self) -> None:
+        if self.inference_mode not in list(InferenceMode):
+            names = [mode.value for mode in InferenceMode]
+            raise InputError(f"inference_mode: expected one of {names}, got {self.inference_mode!r}")
+        if self.n_random < 1:
+            raise InputError(f"n_random: expected at least 1, got {self.n_random}")
+
+    @abstractmethod
+    def steps(self, n_elements: int) -> list[int]:
+        """How many elements are taken at each step, for a target that sees so many."""
+
+    @abstractmethod
+    def masks(self, taken: Bool[Tensor, "s g"]) -> Bool[Tensor, "s g"]:
+        """Which elements are kept at each step, from those that are taken."""
+
+    @abstractmethod
+    def figure(self, curve: Float[Tensor, " s"], untouched: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """The figure, from the model's scores at the steps and for the untouched text."""
+
+    def __call__(self, attributions: Sequence[Attribution]) -> Evaluation:
+        """Evaluate explanations, of any method and of any task, fresh or loaded from files.
+
+        Raises:
+            InputError: No explanations, or explanations of different tasks.
+        """
+        if isinstance(attributions, Attribution):
+            attributions = [attributions]
+        tasks = {attribution.task for attribution in attributions}
+        if len(tasks) != 1:
+            raise InputError(
+                f"attributions: expected explanations of one task, got {sorted(task.value for task in tasks)}"
+            )
+        scorer = Scorer(
+            self._traits,
+            tasks.pop(),
+            InferenceMode(self.inference_mode),
+            self._traits.filling(self.removal),
+            self.batch_size,
+        )
+        texts = [
+            ExplainedText(f"attributions[{k}]", a.sample, a.elements, a.readout) for k, a in enumerate(attributions)
+        ]
+        orders = [self._orders(attribution) for attribution in attributions]
+        keeps = []
+        for text, found in zip(texts, orders, strict=True):
+            rows = [self._masks(order, len(text.elements)) for target in found for order in target]
+            keeps.append(torch.cat([torch.ones(1, len(text.elements), dtype=torch.bool), *rows]))
+        scores, random_scores, curves = [], [], []
+        for found, values in zip(orders, scorer.scores(texts, keeps), strict=True):
+            figures, drawn, lines, start = [], [], [], 1
+            for t, target in enumerate(found):
+                own = []
+                for order in target:
+                    stop = start + len(self.steps(len(order)))
+                    own.append(values[start:stop, t])
+                    start = stop
+                all_figures = [self.figure(curve, values[0, t]) for curve in own]
+                figures.append(all_figures[0])
+                drawn.append(torch.stack(all_figures[1:]).mean())
+                lines.append(own[0])
+            scores.append(torch.stack(figures))
+            random_scores.append(torch.stack(drawn))
+            curves.append(torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=float("nan")))
+        return Evaluation(
+            type(self).__name__, self.higher_is_better, tuple(scores), tuple(random_scores), tuple(curves)
+        )
+
+    def _orders(self, attribution: Attribution) -> list[list[Tensor]]:
+        """Per target: its elements by falling score, then in random orders."""
+        rng = Generator().manual_seed(self.seed)
+        orders = []
+        for scores in attribution.scores:
+            seen = scores.isfinite().nonzero()[:, 0]
+            if not len(seen):
+                raise InputError("attributions: expected at least one element with a score for each target, got none")
+            by_score = seen[scores[seen].argsort(descending=True, stable=True)]
+            random = [seen[torch.randperm(len(seen), generator=rng)] for _ in range(self.n_random)]
+            orders.append([by_score, *random])
+        return orders
+
+    def _masks(self, order: Tensor, n_elements: int) -> Bool[Tensor, "s g"]:
+        rank = torch.full((n_elements,), n_elements)  # elements that are not in the order are never taken
+        rank[order] = torch.arange(len(order))
+        taken = rank < torch.tensor(self.steps(len(order)))[:, None]
+        keep = self.masks(taken)
+        keep[:, rank == n_elements] = True
+        return keep
+
+    @cached_property
+    def _traits(self) -> Traits:
+        return Traits(self.model, self.tokenizer)
+
+
+def area(curve: Float[Tensor, " s"]) -> Float[Tensor, ""]:
+    """Area under a curve whose points are evenly spaced over [0, 1], by the trapezoid rule.
+
+    >>> float(area(torch.tensor([1.0, 0.5, 0.0])))
+    0.5
+    """
+    return torch.trapezoid(curve) / (len(curve) - 1)
+
+
+def even_steps(n_elements: int, n_steps: int) -> list[int]:
+    """0 to n_elements in at most n_steps even steps.
+
+    >>> even_steps(3, 100), even_steps(10, 4)
+    ([0, 1, 2, 3], [0, 2, 5, 8, 10])
+    """
+    count = min(n_elements, n_steps)
+    return [round(k * n_elements / count) for k in range(count + 1)]
+
+
+def bin_steps(n_elements: int, bins: Sequence[float]) -> list[int]:
+    """Numbers of elements that make these shares of them, at least one.
+
+    >>> bin_steps(30, (0.01, 0.05, 0.1, 0.2, 0.5))
+    [1, 2, 3, 6, 15]
+    """
+    return [max(1, min(n_elements, -int(-share * n_elements // 1))) for share in bins]
+
+
+def check_bins(bins: Sequence[float]) -> None:
+    """Refuse shares that are not between 0 and 1.
+
+    Raises:
+        InputError: No shares, or one out of range.
+    """
+    if not bins or not all(0 < share <= 1 for share in bins):
+        raise InputError(f"bins: expected shares above 0 and up to 1, got {tuple(bins)}")
