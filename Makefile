@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types models clean
+.PHONY: demo test lint types wheel models clean
 
 # torch goes first and pinned: the newest build of the index brings gigabytes of CUDA.
 $(VENV)/base: pyproject.toml constraints.txt
@@ -30,8 +30,17 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
+wheel: $(VENV)/dev ## build the wheel, install it alone in an empty environment, and draw a page from it
+	rm -rf build dist $(VENV)-wheel
+	$(BIN)/python -m build --quiet --wheel
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd dist && ../$(VENV)-wheel/bin/interpreto demo --out page.html && grep -q "</html>" page.html
+	rm -rf $(VENV)-wheel
+
 models: $(VENV)/dev ## train the shipped models anew from DATA
 	$(BIN)/python scripts/train_demo_models.py --data $(or $(DATA),../shared/data)
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-wheel build dist

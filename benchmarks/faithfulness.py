@@ -1,0 +1,70 @@
+"""Does every method beat random order on every faithfulness metric, on real decisions?
+
+    python benchmarks/faithfulness.py [--data DIR] [--texts 200]
+
+Explains the predicted class of test texts of the shipped classifiers, word by word, and writes
+`benchmarks/results/faithfulness.json`, from which `python benchmarks/tables.py` makes the table of the docs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+import transformers
+from data import DEFAULT, read, sample
+from methods import all_methods
+
+import interpreto
+from interpreto.attributions import metrics
+from interpreto.demo import load
+
+FILES = {"topic": "topic/dbpedia14_test", "emotion": "emotion/test"}
+METRICS = ["Deletion", "Insertion", "Comprehensiveness", "Sufficiency"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DEFAULT)
+    parser.add_argument("--texts", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "faithfulness.json")
+    options = parser.parse_args()
+    rows = []
+    for model_name, file in FILES.items():
+        model, tokenizer = load(model_name)
+        texts = [row["text"] for row in sample(read(options.data, file), options.texts)]
+        for method, explainer in all_methods(model, tokenizer).items():
+            start = time.process_time()
+            results = explainer(texts)
+            seconds = time.process_time() - start
+            for name in METRICS:
+                metric = (
+                    getattr(metrics, name)(model, tokenizer, n_random=3, n_steps=20)
+                    if name in ("Deletion", "Insertion")
+                    else getattr(metrics, name)(model, tokenizer, n_random=3)
+                )
+                row = {"model": model_name, "method": method, "cpu_seconds": seconds, **metric(results).to_dict()}
+                rows.append(row)
+                verdict = "better" if row["gain"] > 0 else "NOT BETTER"
+                print(
+                    f"{model_name:8} {method:20} {name:18} {row['score']:.3f} random {row['random_score']:.3f} "
+                    f"gain {row['gain']:+.3f} +- {row['gain_std_error']:.3f} {verdict}",
+                    flush=True,
+                )
+    versions = {
+        "interpreto": interpreto.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    options.out.write_text(json.dumps({"versions": versions, "texts": options.texts, "rows": rows}, indent=1) + "\n")
+    worse = [row for row in rows if row["gain"] <= 0]
+    print(f"{len(rows) - len(worse)} of {len(rows)} better than random order")
+    sys.exit(bool(worse))
+
+
+if __name__ == "__main__":
+    main()

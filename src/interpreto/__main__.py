@@ -1,0 +1,5 @@
+"""`python -m interpreto`."""
+
+from interpreto.cli import app
+
+app()
