@@ -20,9 +20,7 @@ _SHOWN_TOKENS = 60
 _STRONGEST = 5
 
 
-def plot_attributions(
-    result: Attribution | Sequence[Attribution], classes_names: Sequence[str] | None = None
-) -> Plot:
+def plot_attributions(result: Attribution | Sequence[Attribution], classes_names: Sequence[str] | None = None) -> Plot:
     """Draw attributions: each element coloured by its score for the target that the reader picks.
 
     Orange raises the target's score, blue lowers it; the scale is symmetric around 0. A classification shows a button a
@@ -54,7 +52,7 @@ def _target_names(result: Attribution, classes_names: Sequence[str] | None) -> t
         raise InputError(f"classes_names: expected a list of names, got the text {classes_names!r:.60}")
     if result.task is not Task.CLASSIFICATION:
         raise InputError(f"classes_names: a result of task {result.task.value} has no classes to name; leave it out")
-    highest = max(index for target in result.targets for index in (*target.plus, *target.minus))
+    highest = max((index for target in result.targets for index in (*target.plus, *target.minus)), default=-1)
     if highest >= len(classes_names):
         raise InputError(
             f"classes_names: expected a name for every class up to index {highest}, got {len(classes_names)} names"
@@ -94,9 +92,9 @@ class AttributionFigure:
     @property
     def height(self) -> int:
         """About how many pixels the figure needs in a notebook."""
-        lines = sum(len(text) // 80 + text.count("\n") + 3 for text in self.result.sample.parts)
+        texts = sum(92 + 32 * (len(text) // 90 + text.count("\n")) for text in self.result.sample.parts)
         buttons = 0 if self.writes else min(sum(len(name) + 12 for name in self.names) // 90 + 1, 4)
-        return 230 + 30 * lines + 45 * buttons
+        return 200 + texts + 45 * buttons
 
     @property
     def first_chosen(self) -> int:
@@ -150,9 +148,8 @@ class AttributionFigure:
         kind = f"{result.task.value}, {result.inference_mode.value.replace('_', '-')}"
         lines = [f"{terminal.safe(result.method)} ({kind})"]
         if self.writes or not color:
-            lines += [
-                f"{part.label}:\n" + terminal.block((piece.text, None) for piece in part.pieces) for part in self._cut[0]
-            ]
+            for part in self._cut[0]:
+                lines += [f"{part.label}:", terminal.block((piece.text, None) for piece in part.pieces)]
         return "\n".join(lines + (self._text_of_output(color) if self.writes else self._text_of_classes(color)))
 
     def _text_of_classes(self, color: bool) -> list[str]:
@@ -205,7 +202,7 @@ class AttributionFigure:
         for value, g in row[:_STRONGEST]:
             name = terminal.word(self.result.elements[g].text)
             told.append(f"{terminal.shade(name, value / largest) if color else name} {terminal.number(value)}")
-        return ", ".join(told) or "nothing"
+        return " · ".join(told) or "nothing"
 
     def _largest(self, targets: Sequence[int]) -> float:
         """The end of the colour scale."""

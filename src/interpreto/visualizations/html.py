@@ -1,8 +1,8 @@
 """Figures to one self-contained page: the only place where data meets markup.
 
-A figure's data goes into one JSON block of the page; the page's own script builds everything from it with `textContent`,
-so a text or a name can never become markup. The page's policy lets that one script and style run, by their hashes, and
-nothing else: no network, no inline handlers, no frames.
+A figure's data goes into one JSON block of the page; the page's own script builds everything from it with
+`textContent`, so a text or a name can never become markup. The page's policy lets that one script and style run, by
+their hashes, and nothing else: no network, no inline handlers, no frames.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Plot:
         """
         path = Path(path)
         if path.suffix.lower() != ".html":
-            raise InputError(f"path: a plot is saved as .html, got {path.name!r}; for text, write plot.text(color=False)")
+            raise InputError(f"path: a plot is saved as .html, got {path.name!r}; text is what plot.text() returns")
         path.write_bytes(self.html().encode())
 
     def text(self, color: bool = True) -> str:
@@ -91,7 +91,7 @@ class Plot:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, which can neither reach the notebook nor another plot."""
-        height = min(60 + sum(figure.height for figure in self.figures), 760)
+        height = min(20 + sum(figure.height for figure in self.figures), 760)
         return (
             f'<iframe title="Attributions" sandbox="allow-scripts" width="100%" height="{height}" '
             f'style="border:0;resize:vertical" srcdoc="{escape(self.html())}"></iframe>'

@@ -133,6 +133,6 @@ def _cut_part(
             pieces.append(Piece(text[start:end], owners[k]))
     for t in written:
         target = result.targets[t]
-        first, end = (bisect_left(cuts, border) for border in (target.start, target.end))
+        first, end = (bisect_left(cuts, min(border, len(text))) for border in (target.start, target.end))
         places[t] = Place(part, begins[first], max(ends[end], begins[first]))
     return pieces

@@ -96,9 +96,7 @@ views.attribution = (figure, ordinal) => {
       const value = row[g];
       for (const node of nodes) {
         const level = value === null || hidden(node) ? 0 : value / end;
-        node.classList.toggle("plus", level > 0);
-        node.classList.toggle("minus", level < 0);
-        node.style.setProperty("--level", Math.abs(level).toFixed(3));
+        node.style.backgroundColor = level ? `rgb(var(--${level > 0 ? "plus" : "minus"}) / ${(0.85 * Math.abs(level)).toFixed(3)})` : "";
         if (node.hasAttribute("role")) node.setAttribute("aria-label", words(g, 60).join(": "));
       }
     }

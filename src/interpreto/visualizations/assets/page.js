@@ -1,5 +1,5 @@
 "use strict";
-// The ground of every view. Data becomes text only (textContent), colours only through custom properties and classes.
+// The ground of every view. Data becomes text only: createElement and textContent, never markup.
 
 const views = {}; // name -> function (figure, number of figures) -> element
 
