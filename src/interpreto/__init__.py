@@ -26,6 +26,7 @@ from interpreto.attributions import (
 from interpreto.model_wrapping import Contrast
 from interpreto.text import Segments
 from interpreto.types import Granularity, InferenceMode, Removal
+from interpreto.visualizations import plot_attributions
 
 __version__ = "0.1.0"
 
@@ -48,4 +49,5 @@ __all__ = [
     "Sobol",
     "SquareGrad",
     "VarGrad",
+    "plot_attributions",
 ]

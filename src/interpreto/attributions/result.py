@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     import pandas
 
 FORMAT = 1
+
+_draw: Callable[[Attribution], Any] | None = None
+
+
+def draw_with(draw: Callable[[Attribution], Any]) -> None:
+    """Say how results are shown in notebooks and terminals; pictures live above this layer and plug in here."""
+    global _draw
+    _draw = draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +81,13 @@ class Attribution:
         if self.target_scores is None or self.baseline_scores is None:
             return None
         return self.target_scores - self.baseline_scores - self.scores.nansum(dim=1)
+
+    def _repr_html_(self) -> str | None:
+        return None if _draw is None else str(_draw(self)._repr_html_())
+
+    def text(self, color: bool = True) -> str:
+        """The explanation as text for a terminal, its words coloured by their scores."""
+        return repr(self) if _draw is None else str(_draw(self).text(color))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, ready for JSON; NaN becomes `None`."""

@@ -1,0 +1,71 @@
+"""Write the tables of the docs from the results of the benchmarks.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+METRICS = ["Deletion", "Insertion", "Comprehensiveness", "Sufficiency"]
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def faithfulness(report: dict[str, Any]) -> str:
+    text = [
+        "# Faithfulness of the methods",
+        "",
+        "Made by `python benchmarks/faithfulness.py` and `python benchmarks/tables.py`; do not edit by hand.",
+        "",
+        f"The predicted class of {report['texts']} test texts each of the shipped classifiers, explained word by word "
+        "with every method's default options. Figures are of the class's probability, means over texts; in brackets "
+        "the gain over random order and its standard error, above 0 is better than random whatever the metric.",
+        "Deletion and Sufficiency: lower is better; Insertion and Comprehensiveness: higher is better.",
+    ]
+    for model in dict.fromkeys(row["model"] for row in report["rows"]):
+        own = [row for row in report["rows"] if row["model"] == model]
+        random = {row["metric"]: row["random_score"] for row in own}
+        lines = [["*random order*", *(f"{random[metric]:.3f}" for metric in METRICS), ""]]
+        for method in dict.fromkeys(row["method"] for row in own):
+            found = {row["metric"]: row for row in own if row["method"] == method}
+            cells = [
+                f"{found[m]['score']:.3f} ({found[m]['gain']:+.3f} ± {found[m]['gain_std_error']:.3f})" for m in METRICS
+            ]
+            lines.append([method, *cells, f"{next(iter(found.values()))['cpu_seconds']:.0f}"])
+        text += ["", f"## `{model}`", "", table(["method", *METRICS, "CPU s"], lines)]
+    return "\n".join(text) + "\n"
+
+
+def plausibility(report: dict[str, Any]) -> str:
+    rows = [[name, f"{row['auprc']:.3f} ± {row['std_error']:.3f}"] for name, row in report["methods"].items()]
+    return "\n".join([
+        "# Plausibility: do the methods point at the words that a person chose?",
+        "",
+        "Made by `python benchmarks/plausibility.py` and `python benchmarks/tables.py`; do not edit by hand.",
+        "",
+        f"A small sentiment classifier of tweets (test accuracy {report['accuracy']:.3f}), its correct decisions on "
+        f"{report['texts']} positive and negative test tweets, explained token by token; area under the "
+        "precision-recall curve against the span that a person marked as the reason, mean over tweets and its standard "
+        "error. Plausible is not faithful: a model may be right for reasons that no person would give.",
+        "",
+        table(["method", "AUPRC"], rows),
+    ]) + "\n"  # fmt: skip
+
+
+def main() -> None:
+    for name, make in (("faithfulness", faithfulness), ("plausibility", plausibility)):
+        report = json.loads((HERE / "results" / f"{name}.json").read_text())
+        (DOCS / f"{name}.md").write_text(make(report), encoding="utf-8")
+        print(f"wrote docs/{name}.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What the package promises: sorted names, documented, and quick to import."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+MODULES = [
+    "interpreto",
+    "interpreto.attributions",
+    "interpreto.attributions.methods",
+    "interpreto.attributions.metrics",
+    "interpreto.demo",
+    "interpreto.model_wrapping",
+    "interpreto.text",
+    "interpreto.visualizations",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_are_sorted_there_and_documented(name):
+    module = importlib.import_module(name)
+    assert list(module.__all__) == sorted(module.__all__)
+    for public in module.__all__:
+        value = getattr(module, public)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert (value.__doc__ or "").strip(), public
+
+
+def test_every_method_of_the_papers_is_at_the_top():
+    import interpreto
+    from interpreto.attributions import methods
+
+    assert set(methods.__all__) <= set(interpreto.__all__)
+
+
+def test_every_method_names_its_source():
+    from interpreto.attributions import methods, metrics
+
+    for module in (methods, metrics):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if "Reference" not in (value.__doc__ or ""):
+                assert name in ("Evaluation", "FaithfulnessMetric"), name
+
+
+def test_import_costs_little_beyond_torch_and_transformers():
+    code = (
+        "import time, torch, transformers, transformers.modeling_utils, transformers.tokenization_utils_base\n"
+        "start = time.process_time(); import interpreto; print(time.process_time() - start)"
+    )
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(seconds) < 0.3
