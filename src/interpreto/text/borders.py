@@ -3,7 +3,8 @@
 The spans of either function partition the text: they are consecutive, none is empty, the first starts at 0 and the
 last ends at the text's end. White space opens the span that follows it, as byte-level tokenizers write " the"; only
 white space at the very end of the text closes the last span. Invisible format characters between white space and
-a word (bidi marks, zero-width spaces, byte order marks) go with the white space.
+a word (bidi marks, zero-width spaces, byte order marks) go with the white space. No span splits a character from its
+accents, and every sentence border is a word border.
 """
 
 from typing import Any
@@ -67,7 +68,7 @@ _CANDIDATE = regex.compile(
     # What may also open a quotation closes one where white space follows; French sets » apart.
     [\p{{Pi}}*_`]*+ (?: [\t\p{{Zs}}]*+ [\p{{Pe}}\p{{Pf}}]++ (?= [{_SPACE}] | \Z ) )*+
     (?P<apart> (?= [{_SPACE}] | \Z ) )?+
-  | (?: \A | [{_SPACE}] ) [{_BLANK}--{_LINE_BREAK}]*+ (?: [{_LINE_BREAK}] [{_BLANK}]*+ | (*SKIP) (*FAIL) )
+  | (?: \A | (?= [{_SPACE}] ) ) [{_BLANK}--{_LINE_BREAK}]*+ (?: [{_LINE_BREAK}] [{_BLANK}]*+ | (*SKIP) (*FAIL) )
     """,
     _FLAGS,
 )
@@ -82,7 +83,7 @@ _LOWER = regex.compile(r"\P{L}*+ \p{Sentence_Break=Lower}", _FLAGS)
 _LOOK_BACK = 16  # longer than every abbreviation; bounds the work at each mark
 
 # Marks that end a sentence only before white space: inside "3.5", "example.com" or "...what" they do not. Every other
-# terminal mark is of a script that leaves no space after it, or serves for nothing else.
+# terminal mark is of a script that leaves no space after it, or serves for nothing else. The space joins "! !".
 _SPACED_MARKS = frozenset(".!?…‥․‼‽⁇⁈⁉؝؞؟۔ ")
 _COMMAS = frozenset(",،、，")
 # The tables are strings to split, for the formatter gives each entry of a list its own line.
@@ -114,16 +115,16 @@ _STARTERS = frozenset(
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Spans of the words of `text`: Unicode default word boundaries (UAX 29), with punctuation set apart.
 
-    "can't", "3.5", "foo_bar" and "example.com" are one word; hyphens, slashes and "@" separate, so "well-known" is
-    three words and an address or URL several. Beyond UAX 29:
+    "can't", "3.5", "foo_bar" and "example.com" are one word; hyphens, colons, slashes and "@" separate, so "well-known"
+    is three words and an address or URL several. Chinese characters and hiragana are one word each, runs of katakana
+    and of Hangul one together. Beyond UAX 29:
 
     - Sentence marks without white space between are one word ("...", "?!"), and so is any other punctuation mark
       repeated ("--", "***"); brackets are not joined, since each opens or closes something of its own.
     - Each emoji is one word: flags, families, skin tones and keycaps are not split, and neighbours not joined.
     - Thai, Lao, Khmer, Burmese and Tai scripts need a dictionary to split: a run of their letters is one word.
-      Chinese characters and hiragana are one word each, runs of katakana and of Hangul one together.
 
-    Linear in the length of the text: about half a second per million characters.
+    Linear in the length of the text: about a second per million characters.
 
     Args:
         text: any string; empty, blank and broken ones (lone surrogates, stray joiners) included.
@@ -145,8 +146,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Spans of the sentences of `text`: up to . ! ? … or any other Unicode sentence mark and the quotes it closes.
 
     Every line break ends a sentence too, so a list falls apart by lines and hard-wrapped prose should be unwrapped
-    first. `. ! ? … ؟ ۔` end a sentence only before white space or the text's end; 。 । and the marks of other scripts
-    always do. They do not:
+    first. 。 । and the marks of most scripts end one wherever they stand; `. ! ? … ؟ ۔` only before white space or the
+    text's end, and not:
 
     - before a comma or a small letter ("Wait... what?", '"Stop!" he said.'), unless the sentence itself began with a
       small letter, as in texts without capitals;
@@ -154,8 +155,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     - after initials and acronyms ("J. K. Rowling", "the U.S. President"), unless a common first word follows
       ("the U.S. It is"); the lists of words are mostly English.
 
-    Thai, which marks no sentences, is split at line breaks only. Linear in the length of the text: well under a second
-    per million characters.
+    Thai, which marks no sentences, is split at line breaks only. Linear in the length of the text: about a second per
+    million characters.
 
     Args:
         text: any string; empty, blank and broken ones included.
