@@ -79,6 +79,8 @@ class Forward:
                 stop += 1
             text = texts[k]
             slots = [slot for slot in text.readout.slots if slot != POOLED]
+            if self.task is Task.QUESTION_ANSWERING:  # one number a place, and all of them make the probabilities
+                slots = list(range(len(text.sample.tokens)))
             kept = rows[k][[p for _, p in batch[start:stop]]]
             groups.append(perturb(text.sample, kept, slots, self.filling, split=self.task is Task.SEQ2SEQ_LM))
             start = stop

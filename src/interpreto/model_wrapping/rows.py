@@ -21,11 +21,13 @@ class Filling:
         removal: How removed tokens look.
         token: The id that takes a removed token's place (unused by `DELETE`, but for a text of which nothing is left).
         pad: The id of padding, always hidden from attention and always on the right.
+        window: How many tokens, itself included, a token sees in the narrowest layer; `None`: all before it.
     """
 
     removal: Removal
     token: int
     pad: int
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +81,18 @@ def perturb(sample: Sample, keep: Bool[Tensor, "p l"], slots: Sequence[int], fil
     bounds = [(0, border), (border, len(ids))] if split else [(0, len(ids))]
     streams = []
     for start, end in bounds:
-        kept = keep[:, start:end].clone()
+        places = torch.tensor([slot - start for slot in slots if end == len(ids)], dtype=torch.long)
+        kept = keep[:, start:end]
         row = torch.where(kept, ids[start:end], filling.token)
         kind = kinds[start:end].expand(len(keep), -1)
         lengths = torch.full((len(keep),), end - start)
-        places = torch.tensor([max(slot - start, 0) for slot in slots], dtype=torch.long)
         positions = places.expand(len(keep), -1)
-        # Where nothing is left to attend to or to predict from, a neutral token stands where the text began.
         if filling.removal is Removal.MASK:
             kept = torch.ones_like(kept)
         elif filling.removal is Removal.ATTENTION:
-            kept[:, 0] = True
+            kept = _something_to_attend_to(kept, places, filling.window)
         else:
-            needed = int(places.min()) + 1 if len(places) and end == len(ids) else end - start
-            kept[:, 0] |= ~kept[:, :needed].any(dim=1)
+            kept = _something_to_predict_from(kept, places)
             positions = kept.cumsum(dim=1)[:, places] - 1
             order = torch.argsort((~kept).byte(), dim=1, stable=True)
             lengths = kept.sum(dim=1)
@@ -100,6 +100,28 @@ def perturb(sample: Sample, keep: Bool[Tensor, "p l"], slots: Sequence[int], fil
             row = torch.where(kept, row, filling.pad)
         streams.append(Stream(row, kept, kind, lengths))
     return Rows(tuple(streams), positions)
+
+
+def _something_to_attend_to(kept: Bool[Tensor, "p l"], places: Int[Tensor, " m"], window: int | None) -> Tensor:
+    """What is visible: a neutral token stands where the text began, and where all that a read place sees is hidden.
+
+    A place that sees nothing averages over everything in most implementations, padding included.
+    """
+    visible = kept.clone()
+    visible[:, 0] = True
+    if window is not None:
+        seen = torch.nn.functional.pad(visible.cumsum(dim=1), (window, 0))
+        blind = seen[:, window:] == seen[:, :-window]
+        visible[:, places] |= blind[:, places]
+    return visible
+
+
+def _something_to_predict_from(kept: Bool[Tensor, "p l"], places: Int[Tensor, " m"]) -> Tensor:
+    """What is left: a neutral token stands where the text began, if nothing is left up to the first read place."""
+    left = kept.clone()
+    needed = int(places.min()) + 1 if len(places) else kept.shape[1]
+    left[:, 0] |= ~kept[:, :needed].any(dim=1)
+    return left
 
 
 def pad_rows(groups: Sequence[Rows], filling: Filling) -> Rows:

@@ -135,6 +135,14 @@ class Traits:
         return int(limit) if limit < _UNLIMITED else None
 
     @property
+    def window(self) -> int | None:
+        """How many tokens, itself included, a token sees where attention is local; `None` where it sees all."""
+        names = ("sliding_window", "window_size", "attention_window")
+        found = [getattr(self.config, name, None) for name in names]
+        sizes = [size for value in found for size in (value if isinstance(value, (list, tuple)) else [value])]
+        return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
+
+    @property
     def device(self) -> torch.device:
         """Where the model wants its ids."""
         return next(self.embeddings[0].parameters()).device
@@ -184,7 +192,7 @@ class Traits:
                 )
             if removal is Removal.ATTENTION and "attention_mask" not in self.arguments:
                 raise InputError("removal: 'attention' needs a model that takes an attention mask; use 'delete'")
-            return Filling(removal, token, pad)
+            return Filling(removal, token, pad, self.window)
         token = tokenizer.get_vocab().get(str(removal), -1)
         if token < 0:
             names = [member.value for member in Removal]
