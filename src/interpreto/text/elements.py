@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from interpreto.text.borders import sentence_spans, word_spans
@@ -37,96 +37,101 @@ def find_elements(
 ) -> tuple[Element, ...]:
     """Group the tokens of a sample into elements, in the order of the row.
 
-    Every character of the sample's texts is in exactly one element or belongs to the fixed context (what the
-    tokenizer drops does too). White space goes with what follows it. Tokens that share a character, and tokens with
-    letters of two words, join their elements.
+    Every token that is not fixed context is in exactly one element. Elements do not overlap; a character in none of
+    them is fixed context: template, special token, or something that the tokenizer dropped. White space goes with what
+    follows it. Tokens that share a character, and tokens with letters of two words, join their elements; a token that
+    stands for no character goes with its neighbour. Own segments come before the granularity: each is one element
+    and everything around them is fixed.
 
     Args:
         sample: The tokens and their texts.
-        granularity: What an element is. The sample's own segments, where it has some, come before it.
+        granularity: What an element is.
         special_names: Names of special tokens by id, shown for `ALL_TOKENS`.
     """
-    everything = granularity is Granularity.ALL_TOKENS
     names = special_names or {}
     elements: list[Element] = []
-    for part in range(len(sample.parts)):
+    for part, text in enumerate(sample.parts):
+        regions = [(start, end) for p, start, end in sample.regions or () if p == part]
+        own = sample.own_segments and bool(regions)
+        everything = granularity is Granularity.ALL_TOKENS and not own
         places = [i for i, token in enumerate(sample.tokens) if token.part == part and (everything or not token.fixed)]
-        special = {i for i in places if sample.tokens[i].fixed and sample.tokens[i].start == sample.tokens[i].end}
-        for i in special:
-            token = sample.tokens[i]
-            elements.append(Element(names.get(token.id, ""), part, token.start, token.end, (i,)))
-        written = [i for i in places if i not in special]
-        if written:
-            elements += _group(sample, part, written, _spans(sample, part, written, granularity))
+        if own:
+            stretches = regions
+        elif granularity in (Granularity.TOKEN, Granularity.ALL_TOKENS):
+            stretches = _token_stretches(sample, part, places, regions)
+        else:
+            cut = _CUTS[granularity]
+            stretches = [
+                (at + start, at + end) for at, to in regions or [(0, len(text))] for start, end in cut(text[at:to])
+            ]
+        tokens = sample.tokens
+        alone = {i for i in places if tokens[i].start == tokens[i].end and (tokens[i].fixed or not stretches)}
+        elements += [Element(names.get(tokens[i].id, ""), part, tokens[i].start, tokens[i].end, (i,)) for i in alone]
+        elements += _group(sample, part, [i for i in places if i not in alone], stretches)
     return tuple(sorted(elements, key=lambda element: element.tokens[0]))
 
 
-def _spans(sample: Sample, part: int, places: Sequence[int], granularity: Granularity) -> list[Span]:
-    """The elements' stretches of text, in order; between them there may be fixed context."""
+_CUTS: dict[Granularity, Callable[[str], list[Span]]] = {
+    Granularity.WORD: word_spans,
+    Granularity.SENTENCE: sentence_spans,
+    Granularity.TEXT: lambda text: [(0, len(text))],
+}
+
+
+def _token_stretches(sample: Sample, part: int, places: Sequence[int], regions: Sequence[Span]) -> list[Span]:
+    """One stretch a token, one for all tokens that share a character.
+
+    Each begins where the token before it ended, or at its region's start if that is later; white space at the very
+    end goes with the last one.
+    """
     text = sample.parts[part]
-    regions = [(start, end) for p, start, end in sample.regions or () if p == part] or [(0, len(text))]
-    if sample.own_segments and any(p == part for p, _, _ in sample.regions or ()):
-        return regions
-    if granularity in (Granularity.TOKEN, Granularity.ALL_TOKENS):
-        return _token_spans(sample, part, places)
-    if granularity is Granularity.TEXT:
-        return regions
-    cut = word_spans if granularity is Granularity.WORD else sentence_spans
-    return [(begin + start, begin + end) for begin, stop in regions for start, end in cut(text[begin:stop])]
-
-
-def _token_spans(sample: Sample, part: int, places: Sequence[int]) -> list[Span]:
-    """One stretch a token, one for all tokens that share a character; each begins where the token before it ended."""
-    explained = set(places)
-    spans: list[Span] = []
+    wanted = set(places)
+    stretches: list[Span] = []
     reached = 0
-    open_span = False  # whether the token before belongs to the last stretch
+    growing = False  # whether the token before belongs to the last stretch
     for i, token in enumerate(sample.tokens):
         if token.part != part or token.start == token.end:
             continue
-        if i in explained and open_span and token.start < reached:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], token.end))
-        elif i in explained:
-            spans.append((min(reached, token.start), token.end))
-        open_span = i in explained
+        if i in wanted and growing and token.start < reached:
+            stretches[-1] = (stretches[-1][0], max(reached, token.end))
+        elif i in wanted:
+            region = max((start for start, _ in regions if start <= token.start), default=0)
+            stretches.append((min(max(reached, region), token.start), token.end))
+        growing = i in wanted
         reached = max(reached, token.end)
-    text = sample.parts[part]
-    if open_span and not text[reached:].strip():
-        spans[-1] = (spans[-1][0], len(text))
-    return spans
+    if growing and not text[reached:].strip():
+        stretches[-1] = (stretches[-1][0], len(text))
+    return stretches
 
 
-def _group(sample: Sample, part: int, places: Sequence[int], spans: Sequence[Span]) -> list[Element]:
+def _group(sample: Sample, part: int, places: Sequence[int], stretches: Sequence[Span]) -> list[Element]:
     """Give each token to the stretch its letters are in; join stretches that share a token."""
     text = sample.parts[part]
-    first_of = list(range(len(spans)))  # the first of the stretches that a stretch is joined to
-    owner: dict[int, int] = {}
+    owners: dict[int, int] = {}
+    joined = [False] * len(stretches)  # whether a stretch is joined to the one before it
     for i in places:
-        first, last = _touched(text, sample.tokens[i].start, sample.tokens[i].end, spans)
-        owner[i] = first
-        for k in range(first, last + 1):
-            first_of[k] = first_of[first]
-    tokens: dict[int, list[int]] = {}
-    for i, k in owner.items():
-        tokens.setdefault(first_of[k], []).append(i)
-    ends = {first: end for first, (_, end) in zip(first_of, spans, strict=True)}  # the last one stays
+        first, last = _touched(*sample.tokens[i].letters(text), stretches)
+        owners[i] = first
+        joined[first + 1 : last + 1] = [True] * (last - first)
+    heads: list[int] = []  # of each stretch the first of those that it is joined to
+    for k, same in enumerate(joined):
+        heads.append(heads[-1] if same else k)
+    ends = {head: end for head, (_, end) in zip(heads, stretches, strict=True)}  # the last one stays
+    groups: dict[int, list[int]] = {}
+    for i, owner in owners.items():
+        groups.setdefault(heads[owner], []).append(i)
     return [
-        Element(text[spans[first][0] : ends[first]], part, spans[first][0], ends[first], tuple(group))
-        for first, group in tokens.items()
+        Element(text[stretches[head][0] : ends[head]], part, stretches[head][0], ends[head], tuple(group))
+        for head, group in groups.items()
     ]
 
 
-def _touched(text: str, start: int, end: int, spans: Sequence[Span]) -> tuple[int, int]:
-    """First and last stretch that letters of `text[start:end]` are in; a blank token is where it stands."""
-    piece = text[start:end]
-    if piece.strip():
-        start, end = start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
-    else:
-        end = start + 1
-    first = max(bisect_right(spans, start, key=lambda span: span[0]) - 1, 0)
-    if spans[first][1] <= start and first + 1 < len(spans):  # between two stretches: it goes with what follows
+def _touched(start: int, end: int, stretches: Sequence[Span]) -> tuple[int, int]:
+    """First and last stretch that these characters are in; those between two stretches go with what follows."""
+    first = max(bisect_right(stretches, start, key=lambda stretch: stretch[0]) - 1, 0)
+    if stretches[first][1] <= start and first + 1 < len(stretches):
         first += 1
     last = first
-    while last + 1 < len(spans) and spans[last + 1][0] < end:
+    while last + 1 < len(stretches) and stretches[last + 1][0] < end:
         last += 1
     return first, last

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
-
-import torch
 
 from interpreto.errors import InputError
 
@@ -19,7 +18,8 @@ class Segments:
 
     Args:
         text: The whole text.
-        spans: `(start, end)` character pairs, in order, without overlap. Text outside of them is fixed context.
+        spans: `(start, end)` character pairs, in order, without overlap; each is one element, whatever the granularity.
+            Text outside of them is fixed context. A blank segment, which may have no token, is no element.
 
     >>> Segments.join(["First document. ", "Second document. "], before="Answer from these. ", after="Why?")
     Segments(text='Answer from these. First document. Second document. Why?', spans=((19, 35), (35, 52)))
@@ -29,7 +29,10 @@ class Segments:
     spans: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
-        spans = tuple((int(start), int(end)) for start, end in self.spans)
+        try:
+            spans = tuple((int(start), int(end)) for start, end in self.spans)
+        except (TypeError, ValueError):
+            raise InputError(f"segments: expected (start, end) pairs of characters, got {self.spans!r:.80}") from None
         object.__setattr__(self, "spans", spans)
         reached = 0
         for start, end in spans:
@@ -68,34 +71,46 @@ def split_inputs(inputs: Any) -> list[Input]:
     """The separate texts of whatever the user passed, in order.
 
     Args:
-        inputs: One `Input`, an iterable of them, or a `BatchEncoding` (or mapping) with `input_ids` of any number of
-            rows, padded or not; padding is taken off again.
+        inputs: One `Input`, an iterable of them (list, array, column of a table, generator), or a `BatchEncoding` (or
+            mapping) with `input_ids` of any number of rows, padded or not; padding is taken off again. A tuple of two
+            texts is a pair, a list of two texts are two inputs.
 
     Raises:
         InputError: Nothing in it, or something that is no text.
     """
-    if isinstance(inputs, (str, Segments)) or _is_chat(inputs) or _is_pair(inputs):
+    if isinstance(inputs, (str, Segments)) or is_chat(inputs) or is_pair(inputs):
         return [inputs]
     if isinstance(inputs, Mapping):
-        return _rows(inputs)
-    if not isinstance(inputs, Iterable):
+        return _rows(inputs, "inputs")
+    if not isinstance(inputs, Iterable) or isinstance(inputs, (bytes, bytearray)):
+        raise InputError(f"inputs: expected {_EXPECTED} or a list of these, got {_shown(inputs)}")
+    if getattr(inputs, "ndim", 1) != 1:
         raise InputError(
-            f"inputs: expected a text, a pair of texts, a chat, Segments, a BatchEncoding or a list of these, "
-            f"got {type(inputs).__name__}"
+            f"inputs: expected one column of texts, got a {type(inputs).__name__} of shape {tuple(inputs.shape)}; "  # type: ignore[attr-defined]
+            "pass one of its columns, or the ids as {'input_ids': ...}"
         )
-    items = list(inputs)
+    items: list[Input] = []
+    for position, item in enumerate(inputs):
+        where = f"inputs[{position}]"
+        if isinstance(item, (str, Segments)) or is_chat(item) or is_pair(item):
+            items.append(item)
+        elif isinstance(item, Mapping):
+            items += _rows(item, where)
+        else:
+            raise InputError(f"{where}: expected {_EXPECTED}, got {_shown(item)}")
     if not items:
         raise InputError(
             "inputs: expected at least one text, got none; an iterator can be read only once, so pass a list "
             "if it was used before"
         )
-    for position, item in enumerate(items):
-        if not (isinstance(item, (str, Segments)) or _is_chat(item) or _is_pair(item)):
-            raise InputError(f"inputs[{position}]: expected a text, got {type(item).__name__}: {item!r:.80}")
     return items
 
 
-def _is_chat(value: Any) -> bool:
+_EXPECTED = "a text, a pair (tuple) of texts, a chat (list of messages), Segments, a BatchEncoding"
+
+
+def is_chat(value: Any) -> bool:
+    """Whether it is a list of messages, each with a role and a content."""
     return (
         isinstance(value, Sequence)
         and not isinstance(value, str)
@@ -104,33 +119,45 @@ def _is_chat(value: Any) -> bool:
     )
 
 
-def _is_pair(value: Any) -> bool:
+def is_pair(value: Any) -> bool:
+    """Whether it is a tuple of two texts."""
     return isinstance(value, tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
-def _rows(encoding: Mapping[str, Any]) -> list[Input]:
+def _shown(value: Any) -> str:
+    shown = f"{type(value).__name__}: {value!r:.80}"
+    return f"{shown}; decode it to a str" if isinstance(value, (bytes, bytearray)) else shown
+
+
+def _rows(encoding: Mapping[str, Any], where: str) -> list[Input]:
     if "input_ids" not in encoding:
-        raise InputError(f"inputs: expected a mapping with 'input_ids', got the keys {sorted(encoding)}")
-    ids = _nested(encoding["input_ids"])
+        raise InputError(f"{where}: expected a mapping with 'input_ids', got the keys {[str(key) for key in encoding]}")
+    ids = _nested(encoding["input_ids"], f"{where}: input_ids")
     columns = {}
     for name in ("attention_mask", "token_type_ids"):
-        columns[name] = _nested(encoding[name]) if name in encoding else [[1] * len(row) for row in ids]
-        if [len(row) for row in columns[name]] != [len(row) for row in ids]:
-            raise InputError(f"inputs: expected {name!r} of the same shape as 'input_ids'")
+        columns[name] = _nested(encoding[name], f"{where}: {name}") if name in encoding else [[1] * len(r) for r in ids]
+        wanted, got = [len(row) for row in ids], [len(row) for row in columns[name]]
+        if got != wanted:
+            raise InputError(
+                f"{where}: expected {name!r} with rows as long as those of 'input_ids', {wanted}, got {got}"
+            )
     rows: list[Input] = []
     for row, mask, kinds in zip(ids, columns["attention_mask"], columns["token_type_ids"], strict=True):
         kept = [i for i, flag in enumerate(mask) if flag]
         if not kept:
-            raise InputError(f"inputs[{len(rows)}]: expected at least one token, got none")
+            raise InputError(f"{where}: expected at least one token in row {len(rows)}, got none")
         type_ids = tuple(kinds[i] for i in kept) if "token_type_ids" in encoding else None
         rows.append(TokenRow(tuple(row[i] for i in kept), type_ids))
     if not rows:
-        raise InputError("inputs: expected at least one row of 'input_ids', got none")
+        raise InputError(f"{where}: expected at least one row of 'input_ids', got none")
     return rows
 
 
-def _nested(values: Any) -> list[list[int]]:
+def _nested(values: Any, where: str) -> list[list[int]]:
     """Ids as a list of rows, from tensors, arrays or lists of one or two dimensions."""
-    rows = values.tolist() if isinstance(values, torch.Tensor) or hasattr(values, "tolist") else list(values)
-    rows = [row.tolist() if hasattr(row, "tolist") else row for row in rows]
-    return [list(row) for row in rows] if rows and isinstance(rows[0], (list, tuple)) else [rows]
+    try:
+        rows = [row.tolist() if hasattr(row, "tolist") else row for row in values]
+        rows = rows if rows and isinstance(rows[0], (list, tuple)) else [rows]
+        return [[index(i) for i in row] for row in rows]
+    except TypeError:
+        raise InputError(f"{where}: expected rows of whole numbers, got {values!r:.80}") from None

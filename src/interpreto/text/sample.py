@@ -27,6 +27,13 @@ class Token:
     fixed: bool = False
     type_id: int = 0
 
+    def letters(self, text: str) -> tuple[int, int]:
+        """Its characters in the text without the white space around them; its first one if there is nothing else."""
+        piece = text[self.start : self.end]
+        if not piece.strip():
+            return self.start, self.start + 1
+        return self.end - len(piece.lstrip()), self.start + len(piece.rstrip())
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
