@@ -23,7 +23,7 @@ class KernelShap(PerturbationExplainer):
     under the constraint `sum(phi) = f(all) - f(none)`, which always holds exactly. When all `2^g` coalitions fit the
     budget the values are the Shapley values themselves. Otherwise the sizes of coalitions with the most weight (few
     elements kept, or few removed) are enumerated as far as the budget goes, and from the others coalitions are drawn
-    without repetition, each together with its complement.
+    without repetition, each together with its complement and every element about as often.
 
     Cost: n_perturbations forward passes (fewer when 2^g is fewer). `f(none)` hides everything, which may be far from
     what the model knows.
@@ -100,11 +100,13 @@ def coalitions(n_elements: int, budget: int, rng: Generator) -> Bool[Tensor, "p 
 
 
 def _drawn(g: int, size: int, count: int, rng: Generator) -> Bool[Tensor, "p g"]:
-    """Random coalitions of one size, no two equal or complements of each other."""
+    """Random coalitions of one size, no two equal or complements of each other, each element in about as many."""
     seen: dict[bytes, Tensor] = {}
+    times = torch.zeros(g)
     while len(seen) < count:
         keep = torch.zeros(g, dtype=torch.bool)
-        keep[torch.randperm(g, generator=rng)[:size]] = True
+        keep[(times + torch.rand(g, generator=rng)).argsort()[:size]] = True
+        times += keep
         if 2 * size == g and not keep[0]:
             keep = ~keep
         seen.setdefault(keep.numpy().tobytes(), keep)
