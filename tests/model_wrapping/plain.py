@@ -16,7 +16,7 @@ from tests.architectures import ANSWERS, ARCHITECTURES, CAUSAL, CLASSES, LABELS,
 
 TEXT = "The quick brown fox"
 ANSWER = " jumps over the"
-WINDOWS = {"gemma3": 4, "gpt_neo": 4, "mistral": 4, "modernbert": 2}
+WINDOWS = {"deberta-v2": 1, "gemma3": 4, "gpt_neo": 4, "mistral": 4, "modernbert": 2}
 QUESTION = ("Who loves?", "Spot loved the lazy dog.")
 
 

@@ -5,8 +5,9 @@ Batching, padding, devices and the differences between architectures are dealt w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,6 +22,8 @@ from interpreto.model_wrapping.traits import Traits
 from interpreto.types import InferenceMode, Removal, Task
 
 _TOKENS_PER_BATCH = 4096
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +55,34 @@ class Forward:
         to_run: Sequence[Bool[Tensor, " _"]] | None = None,
     ) -> Iterator[list[tuple[int, int]]]:
         """All `(text, row)` pairs that are to be run, short ones first, in batches."""
-        items: list[tuple[int, int, int]] = []
+        items: list[tuple[tuple[int, int], int, int]] = []
         for k, (text, kept) in enumerate(zip(texts, rows, strict=True)):
             whole = len(text.sample.tokens)
             lengths = kept.sum(dim=1).tolist() if self.filling.removal is Removal.DELETE else [whole] * len(kept)
             chosen = range(len(kept)) if to_run is None else to_run[k].nonzero()[:, 0].tolist()
-            items += [(int(lengths[p]), k, p) for p in chosen]
+            items += [((self.kind(text), int(lengths[p])), k, p) for p in chosen]
         items.sort()
-        batch: list[tuple[int, int]] = []
-        for length, k, p in items:
-            if batch and len(batch) >= self.rows_at_once(length):
+        for batch in self.in_batches(items, lambda item: item[0]):
+            yield [(k, p) for _, k, p in batch]
+
+    def kind(self, text: ExplainedText) -> int:
+        """Texts of different kinds are not run together: encoder-decoder classifiers want as many ends in every row."""
+        return len(self._ends(text))
+
+    def _ends(self, text: ExplainedText) -> list[int]:
+        return self.traits.pooled_at(text.sample.ids) if self.task is Task.CLASSIFICATION else []
+
+    def in_batches(self, items: Iterable[T], size: Callable[[T], tuple[int, int]]) -> Iterator[list[T]]:
+        """Items, sorted by their kind and length, in batches; never more than a batch of them exists."""
+        batch: list[T] = []
+        last = 0
+        for item in items:
+            kind, length = size(item)
+            if batch and (kind != last or len(batch) >= self.rows_at_once(length)):
                 yield batch
                 batch = []
-            batch.append((k, p))
+            batch.append(item)
+            last = kind
         if batch:
             yield batch
 
@@ -82,6 +100,7 @@ class Forward:
             if self.task is Task.QUESTION_ANSWERING:  # one number a place, and all of them make the probabilities
                 slots = list(range(len(text.sample.tokens)))
             kept = rows[k][[p for _, p in batch[start:stop]]]
+            kept[:, self._ends(text)] = True
             groups.append(perturb(text.sample, kept, slots, self.filling, split=self.task is Task.SEQ2SEQ_LM))
             start = stop
         return pad_rows(groups, self.filling)

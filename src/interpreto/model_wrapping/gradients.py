@@ -184,17 +184,10 @@ class Gradients:
 
     def _point_batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Point]]:
         """Points of all jobs, short texts first, in batches; never more than a batch of them exists."""
-        batch: list[_Point] = []
-        order = sorted(range(len(jobs)), key=lambda k: len(jobs[k].text.sample.tokens))
-        for k in order:
-            length = len(jobs[k].text.sample.tokens)
-            for value, weight in jobs[k].points():
-                if batch and len(batch) >= self.forward.rows_at_once(length):
-                    yield batch
-                    batch = []
-                batch.append(_Point(k, value, weight))
-        if batch:
-            yield batch
+        sizes = [(self.forward.kind(job.text), len(job.text.sample.tokens)) for job in jobs]
+        order = sorted(range(len(jobs)), key=sizes.__getitem__)
+        points = (_Point(k, value, weight) for k in order for value, weight in jobs[k].points())
+        return self.forward.in_batches(points, lambda point: sizes[point.job])
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,10 @@ class Traits:
 
     @cached_property
     def embeddings(self) -> Sequence[nn.Module]:
-        """The layers that look up token embeddings: one, or the encoder's and the decoder's."""
+        """The layers that look up token embeddings: one, or the encoder's and the decoder's.
+
+        Some models hand out one layer and look up in another that shares its weight: those follow the first.
+        """
         found: list[nn.Module] = []
         if getattr(self.base.config, "is_encoder_decoder", False):
             for name in ("encoder", "decoder"):
@@ -92,7 +95,12 @@ class Traits:
                     if module_name.split(".")[-1] == name and hasattr(module, "get_input_embeddings"):
                         found.append(module.get_input_embeddings())
                         break
-        return found or [self.base.get_input_embeddings()]
+        if found:
+            return found
+        main = self.base.get_input_embeddings()
+        weight, parts = getattr(main, "weight", None), set(main.modules())
+        layers = [module for module in self.base.modules() if isinstance(module, nn.Embedding) and module not in parts]
+        return [main, *(layer for layer in layers if layer.weight is weight)]
 
     @cached_property
     def head(self) -> nn.Module | None:
@@ -136,11 +144,23 @@ class Traits:
 
     @property
     def window(self) -> int | None:
-        """How many tokens, itself included, a token sees where attention is local; `None` where it sees all."""
+        """How many tokens a token sees in the narrowest layer, itself included; `None` where it sees all.
+
+        1 for disentangled attention (DeBERTa), where a hidden token sees nothing.
+        """
+        if hasattr(self.config, "pos_att_type"):
+            return 1
         names = ("sliding_window", "window_size", "attention_window")
         found = [getattr(self.config, name, None) for name in names]
         sizes = [size for value in found for size in (value if isinstance(value, (list, tuple)) else [value])]
         return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
+
+    def pooled_at(self, ids: Sequence[int]) -> list[int]:
+        """The places of the end tokens, which encoder-decoder classifiers look for; other models look for none."""
+        if not self.is_encoder_decoder:
+            return []
+        ends = getattr(self.base.config, "eos_token_id", None)
+        return [i for i, token in enumerate(ids) if token in (ends if isinstance(ends, (list, tuple)) else [ends])]
 
     @property
     def device(self) -> torch.device:
