@@ -69,7 +69,7 @@ def test_complete_on_a_trained_classifier():
     model, tokenizer = load("emotion")
     texts = ["I am so happy to see you!", "Nobody came, and I cried all night.", "What on earth was that noise?"]
     for result in IntegratedGradients(model, tokenizer, n_steps=32)(texts, torch.arange(7).expand(3, -1)):
-        assert result.gaps.abs().max() <= 1e-3 * (result.target_scores - result.baseline_scores).abs().max()
+        assert result.gaps.abs().max() <= 1e-5 * (result.target_scores - result.baseline_scores).abs().max()
 
 
 def test_baseline_score_is_the_score_of_the_masked_text():
