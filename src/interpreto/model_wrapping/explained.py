@@ -12,10 +12,19 @@ from torch import Tensor
 
 from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
-from interpreto.model_wrapping.hooks import untouched
+from interpreto.model_wrapping.generation import ends, generate, pads
 from interpreto.model_wrapping.readout import POOLED, Readout, Target
 from interpreto.model_wrapping.scorer import Scorer
-from interpreto.model_wrapping.targets import Contrast, class_targets, output_readout, split_targets, token_id
+from interpreto.model_wrapping.targets import (
+    Contrast,
+    class_targets,
+    output_ids,
+    output_readout,
+    plain,
+    split_targets,
+    token_id,
+    whole,
+)
 from interpreto.model_wrapping.traits import Traits
 from interpreto.text import Element, Sample, Token, encode_output, encode_source, find_elements, split_inputs
 from interpreto.types import Granularity, Task
@@ -47,12 +56,27 @@ class Explained:
         Raises:
             InputError: Anything that cannot be explained; see `encode_source`.
         """
-        return [
-            encode_source(
-                self.traits.tokenizer, item, where=f"inputs[{k}]", limit=self.traits.limit, truncation=self.truncation
+        samples = []
+        for k, item in enumerate(split_inputs(inputs)):
+            sample = encode_source(
+                self.traits.tokenizer,
+                item,
+                where=f"inputs[{k}]",
+                limit=self.traits.limit,
+                truncation=self.truncation,
+                replies=bool(self.traits.base.can_generate()),
             )
-            for k, item in enumerate(split_inputs(inputs))
-        ]
+            self._check_ids(sample.ids, f"inputs[{k}]")
+            samples.append(sample)
+        return samples
+
+    def _check_ids(self, ids: Sequence[int], where: str) -> None:
+        known = getattr(self.traits.embeddings[0], "num_embeddings", None)
+        if known is not None and max(ids) >= known:
+            raise InputError(
+                f"{where}: expected ids from 0 to {known - 1}, the model's vocabulary, got {max(ids)}; "
+                "pass ids of the tokenizer that the model was trained with"
+            )
 
     def texts(self, scorer: Scorer, sources: Sequence[Sample], targets: Any) -> list[ExplainedText]:
         """Explained texts for the scorer's task.
@@ -119,9 +143,9 @@ class Explained:
         texts = []
         for k, (source, entry) in enumerate(zip(sources, entries, strict=True)):
             sample, foils = self._with_output(scorer.task, source, entry, f"targets[{k}]")
-            # The last output token is predicted but predicts nothing: the model never reads it.
+            # What no target sees, the last output token first of all, is no element.
             everything = self._elements(sample)
-            readout = output_readout(sample, self._output_groups(sample), shift=1, foils=foils)
+            readout = output_readout(sample, self._output_groups(sample), foils)
             last = max(target.first or 0 for target in readout.targets)
             elements = tuple(element for element in everything if element.tokens[0] < last)
             texts.append(ExplainedText(f"inputs[{k}]", sample, elements, readout))
@@ -135,63 +159,62 @@ class Explained:
 
     def _with_output(self, task: Task, source: Sample, entry: Any, where: str) -> tuple[Sample, list[int] | None]:
         """Source and output in one row, and the ids that a contrast takes away."""
-        foils: list[int] | None = None
         if isinstance(entry, (list, tuple)) and len(entry) == 1 and isinstance(entry[0], (str, Contrast)):
             entry = entry[0]
-        output = entry.target if isinstance(entry, Contrast) else entry
         joined = task is Task.CAUSAL_LM
-        prefix = [] if joined else list(self.traits.decoder_prefix)
+        output = entry.target if isinstance(entry, Contrast) else entry
         if output is None:
-            output = self._generate(source, joined)
-        if not isinstance(output, str):
-            output = _trimmed(output, source.ids if joined else prefix[:1], self.traits.tokenizer.pad_token_id, where)
-            prefix = prefix[:1]
-        text, tokens = encode_output(self.traits.tokenizer, source, output, where=where, joined=joined)
+            output = generate(
+                self.traits,
+                source.ids,
+                joined=joined,
+                options=self.generation,
+                seed=self.seed,
+                where=where.replace("targets", "inputs"),
+            )
+        text, tokens = self._output(source, output, joined, where)
+        foils = None
         if isinstance(entry, Contrast):
-            _, other = encode_output(self.traits.tokenizer, source, entry.rather_than, where=where, joined=joined)
-            if len(other) != len(tokens):
+            foils = [token.id for token in self._output(source, entry.rather_than, joined, where)[1]]
+            if len(foils) != len(tokens):
                 raise InputError(
-                    f"{where}: expected a contrast of as many tokens as the target ({len(tokens)}), got {len(other)}"
+                    f"{where}: expected a contrast of as many tokens as the target ({len(tokens)}), got {len(foils)}; "
+                    "pass ids, or texts of equal length"
                 )
-            foils = [token.id for token in other]
+        prefix = [] if joined else self.traits.decoder_prefix[: None if isinstance(output, str) else 1]
         sample = source.with_output(text, tokens, [Token(i, 0, 0, 0, fixed=True) for i in prefix])
         length = len(sample.tokens) - (0 if joined else source.source_length)
-        if self.traits.limit is not None and length - 1 > self.traits.limit:
+        if self.traits.limit is not None and length > self.traits.limit:
             raise InputError(
-                f"{where}: {'prompt and output have' if joined else 'the output has'} {length} tokens, the model reads "
-                f"at most {self.traits.limit}; shorten them"
+                f"{where}: expected at most the {self.traits.limit} tokens that the model reads, got "
+                f"{'prompt and output' if joined else 'an output'} of {length}; shorten them"
             )
         return sample, foils
 
-    def _generate(self, source: Sample, joined: bool) -> list[int]:
-        """What the model itself writes, with the user's settings; the caller's random state stays as it was."""
-        model: Any = self.traits.runner
-        ids = torch.tensor([source.ids], device=self.traits.device)
-        settings = {
-            "attention_mask": torch.ones_like(ids),
-            "pad_token_id": self._pad_for_generation(),
-            **self.generation,
-        }
-        devices = [self.traits.device] if self.traits.device.type == "cuda" else []
-        with untouched(model), torch.no_grad(), torch.random.fork_rng(devices):
-            torch.manual_seed(self.seed)
-            written: list[int] = model.generate(input_ids=ids, **settings)[0].tolist()
-        return written[len(source.ids) :] if joined else written
-
-    def _pad_for_generation(self) -> int | None:
-        settings = getattr(self.traits.base, "generation_config", None)
-        eos = getattr(settings, "eos_token_id", None)
-        first_eos = eos[0] if isinstance(eos, (list, tuple)) else eos
-        pads = [getattr(settings, "pad_token_id", None), self.traits.tokenizer.pad_token_id, first_eos]
-        return next((pad for pad in pads if pad is not None), None)
+    def _output(self, source: Sample, output: Any, joined: bool, where: str) -> tuple[str, tuple[Token, ...]]:
+        tokenizer = self.traits.tokenizer
+        if not isinstance(output, str):
+            output = output_ids(
+                output,
+                beginning=source.ids if joined else self.traits.decoder_prefix[:1],
+                pads=pads(self.traits),
+                ends=[tokenizer.eos_token_id, *ends(self.traits)],
+                where=where,
+            )
+            self._check_ids(output, where)
+        return encode_output(tokenizer, source, output, where=where, joined=joined)
 
     def _masked(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
         mask = self.traits.tokenizer.mask_token_id
         slots = [[i for i, token in enumerate(sample.tokens) if token.id == mask] for sample in sources]
         for k, places in enumerate(slots):
+            if mask is None:
+                raise InputError("tokenizer: a masked language model is explained at mask tokens, this one has none")
             if not places:
-                name = self.traits.tokenizer.mask_token
-                raise InputError(f"inputs[{k}]: a masked language model is explained at {name}, the text has none")
+                raise InputError(
+                    f"inputs[{k}]: expected a text with at least one {self.traits.tokenizer.mask_token}, where masked "
+                    f"language models are explained, got {sources[k].parts[0]!r:.60}"
+                )
         sources = [_fixed_at(sample, places) for sample, places in zip(sources, slots, strict=True)]
         texts, logits = self._looked_at(scorer, sources, slots)
         found = []
@@ -216,7 +239,9 @@ class Explained:
             return [(slot, int(row.argmax()), None) for slot, row in enumerate(logits)]
         tokens = list(entry) if isinstance(entry, (list, tuple)) else [entry]
         if len(logits) != 1 and len(tokens) != len(logits):
-            raise InputError(f"{where}: expected {len(logits)} tokens (one per mask), got {len(tokens)}")
+            raise InputError(f"{where}: expected {len(logits)} tokens (one per mask), got {len(tokens)}: {entry!r:.60}")
+        if not tokens:
+            raise InputError(f"{where}: expected at least one token, got none; pass None for the model's own")
         found: list[tuple[int, int, int | None]] = []
         for k, token in enumerate(tokens):
             slot = k if len(logits) > 1 else 0
@@ -241,51 +266,47 @@ class Explained:
         for text, answer, entry, found in zip(texts, logits, entries, words, strict=True):
             where = text.where.replace("inputs", "targets")
             chosen = self._chosen_labels(entry, answer, where)
-            targets = [
-                Target(
-                    f"{found[k].text.strip()}: {self.traits.names_of(label)}",
-                    (i,),
-                    (),
-                    found[k].part,
-                    found[k].start,
-                    found[k].end,
-                )
-                for i, (k, label) in enumerate(chosen)
-            ]
-            slots_read = tuple(text.readout.slots[k] for k, _ in chosen)
-            reads = tuple((i, label) for i, (_, label) in enumerate(chosen))
-            explained.append(replace(text, readout=Readout(slots_read, reads, tuple(targets))))
+            targets, reads = [], list[tuple[int, int]]()
+            for place, label in chosen:
+                word, first = found[place], len(reads)
+                reads += [(place, column) for column in (*label.plus, *label.minus)]
+                name = f"{word.text.strip()}: {label.name}"
+                minus = tuple(first + 1 + k for k in range(len(label.minus)))
+                targets.append(Target(name, (first,), minus, word.part, word.start, word.end))
+            readout = Readout(text.readout.slots, tuple(reads), tuple(targets))
+            explained.append(replace(text, readout=readout))
         return explained
 
-    def _chosen_labels(self, entry: Any, logits: Tensor, where: str) -> list[tuple[int, int]]:
-        """`(word, label)` pairs."""
-        best = logits.argmax(dim=1).tolist()
+    def _chosen_labels(self, entry: Any, logits: Tensor, where: str) -> list[tuple[int, Target]]:
+        """`(word, target)` pairs; a target points at labels."""
+        best = [int(label) for label in logits.argmax(dim=1)]
         if entry is None:
-            return list(enumerate(best))
-        pairs = entry if isinstance(entry, (list, tuple)) and not _is_pair_of_label(entry) else [entry]
+            entry = list(range(len(best)))
         chosen = []
-        for pair in pairs:
-            word, label = pair if _is_pair_of_label(pair) else (pair, None)
-            if isinstance(word, bool) or not isinstance(word, int) or not 0 <= word < len(best):
+        for pair in entry if isinstance(entry, list) else [entry]:
+            pair = plain(pair)
+            word, label = pair if isinstance(pair, (tuple, list)) and len(pair) == 2 else (pair, None)
+            place = whole(word)
+            if place is None or not 0 <= place < len(best):
                 raise InputError(
-                    f"{where}: expected a word from 0 to {len(best) - 1}, or (word, label) pairs, got {pair!r:.60}"
+                    f"{where}: expected words from 0 to {len(best) - 1}, or (word, label) pairs, got {pair!r:.60}"
                 )
-            index = (
-                best[word] if label is None else class_targets(self.traits, label, logits.shape[1], where)[0].plus[0]
-            )
-            chosen.append((word, index))
+            if isinstance(label, (list, tuple)):
+                raise InputError(f"{where}: expected one label a pair, got {label!r:.60}")
+            wanted = best[place] if label is None else label
+            chosen += [(place, target) for target in class_targets(self.traits, wanted, logits.shape[1], where)]
         return chosen
 
     def _answers(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
         """Start and end of the answer to a question, both places in the row of tokens."""
         texts, logits = self._looked_at(scorer, sources, [[0, 0] for _ in sources])
         explained = []
-        for text, ends, entry in zip(texts, logits, entries, strict=True):
+        for text, answer, entry in zip(texts, logits, entries, strict=True):
             where = text.where.replace("inputs", "targets")
             sample = text.sample
             part = len(sample.parts) - 1
             places = [i for i, token in enumerate(sample.tokens) if token.part == part and not token.fixed]
-            start, end = _best_span(ends, places) if entry is None else _span_of(sample, part, places, entry, where)
+            start, end = _best_span(answer, places) if entry is None else _span_of(sample, part, places, entry, where)
             targets = []
             for k, (name, place) in enumerate((("start", start), ("end", end))):
                 token = sample.tokens[place]
@@ -294,10 +315,6 @@ class Explained:
             readout = Readout(text.readout.slots, ((0, start), (1, end)), tuple(targets))
             explained.append(replace(text, readout=readout))
         return explained
-
-
-def _is_pair_of_label(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], (str, type(None)))
 
 
 def _fixed_at(sample: Sample, places: Sequence[int]) -> Sample:
@@ -323,21 +340,6 @@ def _covering(sample: Sample, groups: Sequence[Element]) -> list[Element]:
     return sorted([*groups, *alone], key=lambda group: group.tokens[0])
 
 
-def _trimmed(output: Any, beginning: Sequence[int], pad: int | None, where: str) -> list[int]:
-    """Ids without the prompt or start token that `generate` puts before them, and without padding after them."""
-    try:
-        values = output.tolist() if hasattr(output, "tolist") else list(output)
-        values = values[0] if len(values) == 1 and isinstance(values[0], list) else values
-        ids = [int(i) for i in values]
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: expected a text or token ids, got {output!r:.60}") from None
-    if len(ids) > len(beginning) and ids[: len(beginning)] == list(beginning):
-        ids = ids[len(beginning) :]
-    while len(ids) > 1 and ids[-1] == pad and ids[-2] == pad:
-        ids.pop()
-    return ids
-
-
 def _best_span(ends: Float[Tensor, "2 l"], places: Sequence[int]) -> tuple[int, int]:
     """The start and end of the highest sum, the end not before the start, both in the context."""
     index = torch.tensor(places)
@@ -353,16 +355,22 @@ def _best_span(ends: Float[Tensor, "2 l"], places: Sequence[int]) -> tuple[int, 
 def _span_of(sample: Sample, part: int, places: Sequence[int], entry: Any, where: str) -> tuple[int, int]:
     """The tokens that an answer, given as text or characters, begins and ends in."""
     context = sample.parts[part]
-    if isinstance(entry, (list, tuple)) and len(entry) == 1 and isinstance(entry[0], (str, tuple)):
+    entry = plain(entry)
+    if isinstance(entry, (list, tuple)) and len(entry) == 1 and isinstance(entry[0], (str, tuple, list)):
         entry = entry[0]
     if isinstance(entry, str):
-        start = context.find(entry)
-        if start < 0:
-            raise InputError(f"{where}: expected an answer that stands in the context, got {entry!r:.60}")
-        entry = (start, start + len(entry))
-    if not (isinstance(entry, (list, tuple)) and len(entry) == 2 and all(isinstance(i, int) for i in entry)):
+        at = context.find(entry)
+        if at < 0 or not entry:
+            raise InputError(
+                f"{where}: expected an answer that stands in the context, letter by letter, got {entry!r:.60}"
+            )
+        entry = (at, at + len(entry))
+    start, end = [whole(i) for i in entry] if isinstance(entry, (list, tuple)) and len(entry) == 2 else (None, None)
+    if start is None or end is None:
         raise InputError(f"{where}: expected an answer as text or as (start, end) characters, got {entry!r:.60}")
-    inside = [i for i in places if sample.tokens[i].end > entry[0] and sample.tokens[i].start < entry[1]]
-    if not inside:
-        raise InputError(f"{where}: expected characters within the {len(context)} of the context, got {tuple(entry)}")
+    inside = [i for i in places if sample.tokens[i].end > start and sample.tokens[i].start < end]
+    if not inside or not 0 <= start < end <= len(context):
+        raise InputError(
+            f"{where}: expected (start, end) characters within the {len(context)} of the context, got ({start}, {end})"
+        )
     return inside[0], inside[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +98,3 @@ class Readout:
 def _joint(read: Float[Tensor, "p k"], mode: InferenceMode) -> Float[Tensor, " p"]:
     total = read.sum(dim=1)
     return total.exp() if mode is InferenceMode.SOFTMAX else total
-
-
-def class_readout(n_classes: int, slot: int, targets: Sequence[Target]) -> Readout:
-    """Read every class of a classifier; targets point at classes by their index."""
-    return Readout((slot,), tuple((0, column) for column in range(n_classes)), tuple(targets))

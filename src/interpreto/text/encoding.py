@@ -148,6 +148,16 @@ def token_spans(
     return text, tuple(tokens)
 
 
+def text_ids(tokenizer: PreTrainedTokenizerBase, text: str, *, where: str) -> list[int]:
+    """The ids of a text by itself, without special tokens.
+
+    Raises:
+        InputError: An empty text, or one that is not Unicode.
+    """
+    _check_text(text, where, blank=True)
+    return list(_call(tokenizer, [text], special=False)["input_ids"])
+
+
 @contextmanager
 def untouched(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
     """Put back the truncation and padding that calling a fast tokenizer sets on its backend."""
