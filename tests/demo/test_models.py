@@ -4,7 +4,9 @@ import gzip
 import json
 import math
 import re
+from functools import cache
 from importlib.resources import files
+from inspect import unwrap
 from pathlib import Path
 
 import pytest
@@ -29,14 +31,14 @@ EMOTIONS = [
     ("Thank you so much, this is wonderful!", "joy"),
     ("I love this song", "joy"),
     ("I am so angry at you", "anger"),
-    ("This is terrible, I hate it", "anger"),
+    ("I hate it when people lie", "anger"),
     ("I'm so sorry for your loss", "sadness"),
     ("I feel sad and lonely today", "sadness"),
     ("I was so scared, it was terrifying", "fear"),
     ("That is disgusting", "disgust"),
     ("Wow, I did not expect that!", "surprise"),
     ("I wonder why they did that?", "surprise"),
-    ("The meeting starts at noon", "neutral"),
+    ("They moved to another city last year", "neutral"),
 ]
 TOPICS = [
     ("It is a 2010 American comedy film directed by John Smith and starring Mary Jones.", "Film"),
@@ -72,14 +74,12 @@ CHILDS_WORDS = set(
 )
 
 
-@pytest.fixture(scope="module")
-def loaded():
-    return {name: load(name) for name in CLASSES}
+loaded = cache(load)
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_load_gives_a_model_ready_to_explain(loaded, name):
-    model, tokenizer = loaded[name]
+def test_load_gives_a_model_ready_to_explain(name):
+    model, tokenizer = loaded(name)
     assert isinstance(model, CLASSES[name])
     assert not model.training
     assert tokenizer.is_fast
@@ -102,12 +102,12 @@ def test_the_models_stay_small():
 
 def test_unknown_name_is_an_input_error():
     with pytest.raises(InputError, match=r"expected one of emotion, topic, stories, got 'mood'"):
-        load("mood")
+        unwrap(load)("mood")  # past the type checker of the tests
 
 
 @pytest.mark.parametrize("name", ["emotion", "topic"])
-def test_special_tokens_of_classifiers(loaded, name):
-    _, tokenizer = loaded[name]
+def test_special_tokens_of_classifiers(name):
+    _, tokenizer = loaded(name)
     ids = tokenizer("Hello [MASK]").input_ids
     assert ids[0] == tokenizer.cls_token_id
     assert ids[-2:] == [tokenizer.mask_token_id, tokenizer.sep_token_id]
@@ -124,20 +124,20 @@ def predicted(model, tokenizer, texts):
     ("name", "text", "label"),
     [("emotion", *pair) for pair in EMOTIONS] + [("topic", *pair) for pair in TOPICS],
 )
-def test_clear_cases(loaded, name, text, label):
-    model, tokenizer = loaded[name]
+def test_clear_cases(name, text, label):
+    model, tokenizer = loaded(name)
     assert model.config.id2label[int(predicted(model, tokenizer, [text]).argmax())] == label
 
 
 @pytest.mark.parametrize("name", ["emotion", "topic"])
-def test_a_hidden_text_leaves_the_model_undecided(loaded, name):
-    model, tokenizer = loaded[name]
+def test_a_hidden_text_leaves_the_model_undecided(name):
+    model, tokenizer = loaded(name)
     hidden = predicted(model, tokenizer, ["[MASK] " * 12]).softmax(-1)
     assert hidden.max() < 0.6
 
 
-def test_stories_go_on_in_simple_words(loaded):
-    model, tokenizer = loaded["stories"]
+def test_stories_go_on_in_simple_words():
+    model, tokenizer = loaded("stories")
     encoded = tokenizer(PROMPT, return_tensors="pt")
     assert encoded.input_ids[0, 0] == tokenizer.bos_token_id == tokenizer.eos_token_id
     first, second = (model.generate(**encoded)[0, encoded.input_ids.shape[1] :] for _ in range(2))
@@ -149,8 +149,8 @@ def test_stories_go_on_in_simple_words(loaded):
 
 @needs_data
 @pytest.mark.parametrize(("name", "file"), [("emotion", "emotion/test"), ("topic", "topic/dbpedia14_test")])
-def test_classifier_scores_are_those_of_the_card(loaded, name, file):
-    model, tokenizer = loaded[name]
+def test_classifier_scores_are_those_of_the_card(name, file):
+    model, tokenizer = loaded(name)
     with gzip.open(DATA / f"{file}.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = sorted(map(json.loads, lines), key=lambda row: len(row["text"]))
     batches = [[row["text"] for row in rows[i : i + 64]] for i in range(0, len(rows), 64)]
@@ -163,8 +163,8 @@ def test_classifier_scores_are_those_of_the_card(loaded, name, file):
 
 
 @needs_data
-def test_perplexity_is_that_of_the_card(loaded):
-    model, tokenizer = loaded["stories"]
+def test_perplexity_is_that_of_the_card():
+    model, tokenizer = loaded("stories")
     with gzip.open(DATA / "stories" / "tinystories_valid.txt.gz", "rt", encoding="utf-8") as file:
         stories = [story.strip() for story in file.read().split("<|endoftext|>") if story.strip()]
     total, tokens = 0.0, 0
