@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Generator, Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Generator, Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError
@@ -40,7 +40,7 @@ class AttributionExplainer(ABC):
         generation: Settings for `model.generate`, for when no target is given: `{"max_new_tokens": 20}`.
     """
 
-    model: PreTrainedModel
+    model: nn.Module
     tokenizer: PreTrainedTokenizerBase
     _: KW_ONLY
     granularity: Granularity | str = Granularity.WORD

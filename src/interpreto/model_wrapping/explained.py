@@ -198,7 +198,7 @@ class Explained:
                 output,
                 beginning=source.ids if joined else self.traits.decoder_prefix[:1],
                 pads=pads(self.traits),
-                ends=[tokenizer.eos_token_id, *ends(self.traits)],
+                ends=[i for i in (tokenizer.eos_token_id, *ends(self.traits)) if i is not None],
                 where=where,
             )
             self._check_ids(output, where)

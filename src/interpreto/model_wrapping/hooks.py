@@ -16,6 +16,8 @@ from torch.utils.hooks import RemovableHandle
 def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterator[None]:
     """Run the model in evaluation mode and leave every module and parameter as it was.
 
+    Modules that were compiled in place run uncompiled inside the block: compiled code passes over hooks.
+
     Args:
         model: The user's model.
         constant_parameters: Whether parameters are constants inside the block, so that a backward pass keeps no graph
@@ -23,13 +25,18 @@ def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterato
     """
     modes = [(module, module.training) for module in model.modules()]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad] if constant_parameters else []
+    compiled = [(m, m._compiled_call_impl) for m in model.modules() if getattr(m, "_compiled_call_impl", None)]
     try:
+        for module, _ in compiled:
+            module._compiled_call_impl = None
         for module, _ in modes:
             module.training = False
         for parameter in learned:
             parameter.requires_grad_(False)
         yield
     finally:
+        for module, call in compiled:
+            module._compiled_call_impl = call
         for module, mode in modes:
             module.training = mode
         for parameter in learned:

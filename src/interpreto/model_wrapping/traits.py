@@ -28,7 +28,7 @@ class Traits:
         ModelError: The two do not belong together, or the model has no weights.
     """
 
-    model: PreTrainedModel
+    model: nn.Module
     tokenizer: PreTrainedTokenizerBase
 
     def __post_init__(self) -> None:
@@ -39,6 +39,12 @@ class Traits:
             )
         if not isinstance(self.tokenizer, PreTrainedTokenizerBase):
             raise ModelError(f"tokenizer: expected a transformers tokenizer, got {type(self.tokenizer).__name__}")
+        prompts = getattr(getattr(self.model, "active_peft_config", None), "is_prompt_learning", False)
+        if prompts:
+            raise ModelError(
+                "model: expected one whose input is the text alone, got one with a learned prompt before it, which "
+                "moves every place that is read; adapters (LoRA and others) are fine"
+            )
         embeddings = self.embeddings[0]
         if any(parameter.is_meta for parameter in embeddings.parameters()):
             raise ModelError("model: expected a model with weights, got one on the meta device; load its weights first")
@@ -241,16 +247,24 @@ class Traits:
         generates = bool(self.base.can_generate())
         if generates:
             return Task.SEQ2SEQ_LM if self.is_encoder_decoder else Task.CAUSAL_LM
-        with untouched(self.model), torch.no_grad():
-            outputs = self.model(input_ids=torch.tensor([list(ids)], device=self.device))
+        probe = [*ids, ids[-1]] if len(ids) == self.config.num_labels else list(ids)  # one number a token is no class
+        try:
+            with untouched(self.model), torch.no_grad():
+                outputs = self.runner(input_ids=torch.tensor([probe], device=self.device))
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise ModelError(self._unknown(f"which answers ids (1, {len(probe)}) with: {error}")) from error
         if "start_logits" in outputs:
             return Task.QUESTION_ANSWERING
         logits = outputs.get("logits") if hasattr(outputs, "get") else None
         if isinstance(logits, torch.Tensor) and logits.dim() == 2 and logits.shape[1] == self.config.num_labels:
             return Task.CLASSIFICATION
-        if isinstance(logits, torch.Tensor) and logits.dim() == 3 and logits.shape[1] == len(ids):
+        if isinstance(logits, torch.Tensor) and logits.dim() == 3 and logits.shape[1] == len(probe):
             return Task.TOKEN_CLASSIFICATION if self.head is None else Task.MASKED_LM
-        raise ModelError(
-            f"model: expected one that classifies texts or tokens, fills masks, answers questions or generates, got "
-            f"{type(self.base).__name__}; load it with an AutoModelFor... class that has a head"
+        shape = f"logits {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else "no logits"
+        raise ModelError(self._unknown(f"which answers ids (1, {len(probe)}) with {shape}"))
+
+    def _unknown(self, found: str) -> str:
+        return (
+            "model: expected one that classifies texts or tokens, fills masks, answers questions or generates, got "
+            f"{type(self.base).__name__}, {found}; load it with an AutoModelFor... class that has a head"
         )

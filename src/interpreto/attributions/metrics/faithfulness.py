@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Generator, Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Generator, Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError
@@ -89,7 +89,7 @@ class FaithfulnessMetric(ABC):
         seed: Seed of the random orders.
     """
 
-    model: PreTrainedModel
+    model: nn.Module
     tokenizer: PreTrainedTokenizerBase
     _: KW_ONLY
     inference_mode: InferenceMode | str = InferenceMode.SOFTMAX
