@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,11 @@ class Attribution:
         target_scores: The model's scores for the untouched text, `(t,)`.
         baseline_scores: Its scores with everything removed, or at the baseline, `(t,)`, where the method knows them.
         std_errors: Standard errors of the scores `(t, g)`, for methods that sample.
+
+    Numbers are kept as float32 on the CPU, whatever they come as.
+
+    Raises:
+        InputError: Scores that do not have a row a target and a column an element.
     """
 
     scores: Float[Tensor, "t g"]
@@ -61,6 +67,19 @@ class Attribution:
     target_scores: Float[Tensor, " t"] | None = None
     baseline_scores: Float[Tensor, " t"] | None = None
     std_errors: Float[Tensor, "t g"] | None = None
+
+    def __post_init__(self) -> None:
+        t, g = len(self.readout.targets), len(self.elements)
+        shapes = {"scores": (t, g), "target_scores": (t,), "baseline_scores": (t,), "std_errors": (t, g)}
+        for name, shape in shapes.items():
+            values = getattr(self, name)
+            if values is None and name != "scores":
+                continue
+            if tuple(values.shape) != shape:
+                raise InputError(
+                    f"{name}: expected shape {shape} for {t} targets and {g} elements, got {tuple(values.shape)}"
+                )
+            object.__setattr__(self, name, values.detach().to("cpu", torch.float32))
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -90,7 +109,7 @@ class Attribution:
         return repr(self) if _draw is None else str(_draw(self).text(color))
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, ready for JSON; NaN becomes `None`."""
+        """As plain values, ready for JSON; NaN becomes `None`, infinities the texts `"inf"` and `"-inf"`."""
         return {
             "format": FORMAT,
             "kind": "attribution",
@@ -114,16 +133,17 @@ class Attribution:
         Raises:
             InputError: Not a saved attribution, or one of a newer format.
         """
-        if data.get("kind") != "attribution" or data.get("format") != FORMAT:
+        if data.get("kind") != "attribution":
+            raise InputError(f"file: expected a saved attribution, got one of the kind {data.get('kind')!r:.60}")
+        if data.get("format") != FORMAT:
             raise InputError(
-                f"file: expected an attribution of format {FORMAT}, got kind {data.get('kind')!r}, "
-                f"format {data.get('format')!r}"
+                f"file: expected an attribution of format {FORMAT}, got format {data.get('format')!r:.60}; "
+                "read it with the version of interpreto that wrote it, or a newer one"
             )
-        scores = _to_tensor(data["scores"])
-        assert scores is not None
+        elements = tuple(Element(text, part, start, end, tuple(t)) for text, part, start, end, t in data["elements"])
         return cls(
-            scores=scores,
-            elements=tuple(Element(text, part, start, end, tuple(t)) for text, part, start, end, t in data["elements"]),
+            scores=_to_tensor(list(data["scores"])),
+            elements=elements,
             readout=Readout.from_dict(data["readout"]),
             sample=Sample.from_dict(data["sample"]),
             method=data["method"],
@@ -147,10 +167,14 @@ class Attribution:
             InputError: Not a saved attribution.
         """
         try:
-            data = json.loads(text)
-            return cls.from_dict(data)
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"file: expected the JSON of an attribution, got something else ({error})") from error
+            return cls.from_dict(json.loads(text))
+        except InputError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"file: expected the JSON of an attribution, as save() writes it, got {text!r:.60} ({problem:.120})"
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write the JSON to a file."""
@@ -163,10 +187,10 @@ class Attribution:
         Raises:
             InputError: Not a saved attribution.
         """
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        return cls.from_json(Path(path).read_bytes().decode("utf-8", "replace"))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row an element and target: `target, element, score` (and `std_error`).
+        """One row an element and target: `target, position, element, score` (and `std_error`).
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -192,11 +216,15 @@ def _to_list(values: Tensor | None) -> Any:
         return None
     if values.dim() == 2:
         return [_to_list(row) for row in values]
-    return [None if value != value else value for value in values.tolist()]
+    return [value if math.isfinite(value) else _NOT_FINITE[str(value)] for value in values.tolist()]
 
 
-def _to_tensor(values: Any) -> Tensor | None:
+_NOT_FINITE = {"nan": None, "inf": "inf", "-inf": "-inf"}  # JSON has no numbers for them
+
+
+def _to_tensor(values: Any) -> Any:
     if values is None:
         return None
-    rows = [[float("nan") if v is None else v for v in row] if isinstance(row, list) else row for row in values]
-    return torch.tensor([float("nan") if row is None else row for row in rows])
+    if values and isinstance(values[0], list):
+        return torch.stack([_to_tensor(row) for row in values])
+    return torch.tensor([math.nan if value is None else float(value) for value in values])
