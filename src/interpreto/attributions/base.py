@@ -264,7 +264,8 @@ class PathExplainer(GradientExplainer):
     Args:
         baseline: What "nothing" looks like, for every token that is not fixed context: `"mask"`, `"pad"`, `"zero"`,
             `"mean"` (the mean embedding of the vocabulary), the text of a token, or your own embedding `(d,)`.
-            Default: mask where the tokenizer has a mask token, else zero.
+            Default: mask where the tokenizer has a mask token, else mean. Zero suits few models: where the first layer
+            normalises embeddings by their size, all of the change happens next to it, and no sum over a path sees it.
     """
 
     _: KW_ONLY

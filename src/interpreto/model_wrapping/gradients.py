@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -66,7 +67,8 @@ class Gradients:
         """
         tokenizer = self.forward.traits.tokenizer
         if baseline is None:
-            baseline = "zero" if tokenizer.mask_token_id is None else "mask"
+            # Not "zero": RMSNorm has a singularity there, and integrals along the path come out wrong.
+            baseline = "mean" if tokenizer.mask_token_id is None else "mask"
         like = self.embed(text)
         if isinstance(baseline, Tensor):
             if baseline.shape[-1:] != like.shape[-1:] or baseline.dim() > 2:
@@ -75,7 +77,7 @@ class Gradients:
         if baseline == "zero":
             return torch.zeros_like(like)
         if baseline == "mean":
-            return self._mean_embedding().to(like).expand_as(like)
+            return self._mean_embedding.to(like).expand_as(like)
         named = {"mask": tokenizer.mask_token_id, "pad": tokenizer.pad_token_id}
         token = named[baseline] if baseline in named else tokenizer.get_vocab().get(baseline)
         if token is None:
@@ -85,6 +87,7 @@ class Gradients:
             )
         return self.embed(text, token)
 
+    @cached_property
     def _mean_embedding(self) -> Float[Tensor, " d"]:
         traits = self.forward.traits
         module: Any = traits.embeddings[0]

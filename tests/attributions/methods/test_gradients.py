@@ -49,6 +49,12 @@ def plain(request):
     return plain_classifier() if request.param == "classifier" else plain_language_model()
 
 
+def nothing_like(plain):
+    """The default baseline: the mask token's embedding, or the mean of the vocabulary's."""
+    table = plain.model.get_input_embeddings().weight.detach()
+    return table[wordpiece().mask_token_id] if plain.fixed else table.mean(dim=0)
+
+
 def gradients(plain, points):
     """Gradients `(t, points, l, d)`."""
     n_targets = plain.scores([plain.ids]).shape[1]
@@ -85,7 +91,7 @@ def test_noisy_gradients(plain, method, input_x_gradient):
 
 def test_gradient_shap(plain):
     embedding, generator = plain.embed(plain.ids), torch.Generator().manual_seed(7)
-    nothing = plain.embed([wordpiece().mask_token_id])[0] if plain.fixed else torch.zeros(embedding.shape[1])
+    nothing = nothing_like(plain)
     scale, points, differences = 0.05 * (embedding.max() - embedding.min()), [], []
     for k in range(6):
         start = nothing + scale * plain.noise(generator)
@@ -109,7 +115,7 @@ def test_gradient_shap_without_noise_comes_near_integrated_gradients(plain):
 def test_gradient_shap_is_additive_on_average(plain):
     """The sum of its scores is an estimate of `f(x)` less the mean of `f` over the noisy baselines."""
     embedding, generator = plain.embed(plain.ids), torch.Generator().manual_seed(100)
-    nothing = plain.embed([wordpiece().mask_token_id])[0] if plain.fixed else torch.zeros(embedding.shape[1])
+    nothing = nothing_like(plain)
     starts = torch.stack([nothing + noise_scale(embedding, 0.02) * plain.noise(generator) for _ in range(1000)])
     starts[:, plain.fixed] = embedding[plain.fixed]
     with torch.no_grad():
@@ -166,10 +172,8 @@ def test_other_reductions(reduction):
     by_word = InputxGradient(classifier(), wordpiece(), reduction=reduction)(TEXT, CLASSES)[0]
     for k, element in enumerate(by_word.elements):
         tokens = by_token[:, [i - 1 for i in element.tokens]]
-        if reduction == "mean":
-            expected = tokens.mean(dim=1)
-        else:  # the largest in size, with its sign
-            expected = torch.stack([max(row, key=abs) for row in tokens])
+        largest = torch.stack([max(row, key=abs) for row in tokens])  # in size, with its sign
+        expected = tokens.mean(dim=1) if reduction == "mean" else largest
         torch.testing.assert_close(by_word.scores[:, k], expected, atol=1e-6, rtol=1e-5)
 
 
