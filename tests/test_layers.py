@@ -13,7 +13,8 @@ LAYERS = [
     {"attributions", "concepts"},
     {"visualizations"},
     {"demo", "gallery"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

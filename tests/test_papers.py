@@ -26,10 +26,14 @@ def test_figure_2(tmp_path):
     assert [element.text for element in attributions[0].elements] == [
         "We", " are", " thrilled", " to", " present", " you", " Interpreto", "!"
     ]  # fmt: skip
-    joy = attributions[0].scores[classes_names.index("joy")]
-    assert attributions[0].elements[int(joy.argmax())].text == " thrilled"
     plot.save(tmp_path / "figure.html")
     assert "thrilled" in (tmp_path / "figure.html").read_text(encoding="utf-8")
+
+
+def test_the_word_that_made_the_decision():
+    (result,) = Lime(*load("emotion"))("I was scared of the dark and could not sleep.")
+    assert result.target_names == ("fear",)
+    assert result.elements[int(result.scores[0].argmax())].text == " scared"
 
 
 def test_figure_3():

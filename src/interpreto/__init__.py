@@ -3,9 +3,9 @@
 >>> from interpreto import KernelShap
 >>> from interpreto.demo import load
 >>> model, tokenizer = load("emotion")
->>> result = KernelShap(model, tokenizer)("I am so happy to see you!")[0]
->>> result.target_names
-('joy',)
+>>> result = KernelShap(model, tokenizer)("I was scared of the dark.")[0]
+>>> result.target_names, result.elements[int(result.scores[0].argmax())].text
+(('fear',), ' scared')
 """
 
 from interpreto.attributions import (
