@@ -148,14 +148,14 @@ class Plain:
             return answer.logits[0, moved[self._read_places()[0]], [7, 9]].tolist()
         if self.task is LABELS:
             places = self._read_places()
-            return [float(answer.logits[0, places[0], 1]), float(answer.logits[0, places[1], 2])]
+            return [float(answer.logits[0, places[0], 1]), float(answer.logits[0, places[3], 2])]
         first, last = self._answer_places()
         return [float(answer.start_logits[0, first]), float(answer.end_logits[0, last])]
 
     def _read_places(self) -> list[int]:
-        """Where the model's answer to an untouched text is read, and nothing else is."""
+        """Where the model's answer to an untouched text may be read, whatever the targets."""
         if self.task is LABELS:
-            offsets, starts = self._call()["offset_mapping"], [TEXT.index(word) for word in ("The", "fox")]
+            offsets, starts = self._call()["offset_mapping"], [TEXT.index(word) for word in TEXT.split()]
             return [next(i for i, (a, b) in enumerate(offsets) if a <= start < b) for start in starts]
         if self.task is MASKED:
             return [self.row.index(self.tokenizer.mask_token_id)]

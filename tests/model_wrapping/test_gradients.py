@@ -55,7 +55,7 @@ class Function:
             return torch.stack([answer.start_logits[0, first], answer.end_logits[0, last]])
         places = torch.tensor(plain._read_places())
         if plain.task is LABELS:
-            return answer.logits[0, places, torch.tensor([1, 2])]
+            return answer.logits[0, places[[0, 3]], torch.tensor([1, 2])]
         if plain.task is MASKED:
             return answer.logits[0, places[0], [7, 9]]
         offset = self.border if plain.task is SEQ2SEQ else 0

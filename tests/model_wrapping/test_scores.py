@@ -121,7 +121,7 @@ def test_probabilities(name, task):
         start = len(plain.source) - 1
         wanted = {
             CLASSES: lambda: [chances[0], chances[2]],
-            LABELS: lambda: [chances[place, k + 1] for k, place in enumerate(plain._read_places())],
+            LABELS: lambda: [chances[plain._read_places()[place], label] for place, label in ((0, 1), (3, 2))],
             MASKED: lambda: [chances[plain._read_places()[0], token] for token in (7, 9)],
             CAUSAL: lambda: [chances[start + k, token] for k, token in enumerate(plain.output)],
             SEQ2SEQ: lambda: [chances[k, token] for k, token in enumerate(plain.output)],
