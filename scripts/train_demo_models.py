@@ -3,7 +3,8 @@
     python scripts/train_demo_models.py --data DIR [--only emotion] [--seed 0] [--epochs 1] [--out DIR]
 
 Each folder gets the weights in float16, the configuration, the tokenizer, `scores.json` and a model card. All scores
-are those of the rounded weights. A seed gives the same files again on the same machine with the same number of threads (the shipped ones: one).
+are those of the rounded weights. A seed gives the same files again on the same machine with the same number of
+threads (the shipped ones: one).
 
 Explanations hide words, so words are hidden in training too: a random share of each text, now and then all of it.
 """
