@@ -25,8 +25,8 @@ def faithfulness(report: dict[str, Any]) -> str:
         "",
         "Made by `python benchmarks/faithfulness.py` and `python benchmarks/tables.py`; do not edit by hand.",
         "",
-        f"The predicted class of {report['texts']} test texts (of at most {report['words']} words) for each of the shipped "
-        "classifiers, explained word by word "
+        f"The predicted class of {report['texts']} test texts (of at most {report['words']} words) for each of the "
+        "shipped classifiers, explained word by word "
         "with every method's default options. Figures are of the class's probability, means over texts; in brackets "
         "the gain over random order and its standard error, above 0 is better than random whatever the metric.",
         "Deletion and Sufficiency: lower is better; Insertion and Comprehensiveness: higher is better.",

@@ -72,9 +72,11 @@ class AttributionExplainer(ABC):
             inputs: A text, a pair of texts, a chat (list of messages), `Segments`, a `BatchEncoding` of any number of
                 rows, or a list of these.
             targets: What to explain, per input. Nothing: the model's own answer (the predicted class, the text that it
-                generates, the filled masks). Classification: class index or label, a `Contrast`, several of these, or
-                a tensor `(n, t)`; `torch.arange(n_classes).view(1, -1)` explains all classes of one text. Generation:
-                the output as text or ids.
+                generates, the filled masks, every word's label, the answer). Classification: class index or label, a
+                `Contrast`, several of these, or a tensor `(n, t)`; `torch.arange(n_classes).view(1, -1)` explains all
+                classes of one text. Generation: the output as text or ids, or a `Contrast` of two. Masked language
+                models: a token, or one a mask. Token classification: numbers of words, or `(word, label)` pairs.
+                Question answering: the answer as text, or its `(start, end)` characters.
 
         Returns:
             One result a text, in the order of the inputs.
@@ -110,16 +112,7 @@ class AttributionExplainer(ABC):
 
     def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
         mode = InferenceMode(self.inference_mode)
-        regression = self.traits.config.num_labels == 1 or self.traits.config.problem_type == "regression"
-        if task is Task.CLASSIFICATION and regression and mode is not InferenceMode.LOGITS:
-            raise InputError(
-                f"inference_mode: a regression model has no probabilities, use 'logits', not {mode.value!r}"
-            )
-        filling = self.traits.filling(removal)
-        places_matter = task in (Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
-        if places_matter and filling.removal is Removal.DELETE:
-            raise InputError(f"removal: 'delete' moves the tokens that a {task.value} model is asked about; use 'mask'")
-        return Scorer(self.traits, task, mode, filling, self.batch_size)
+        return Scorer(self.traits, task, mode, self.traits.filling(removal), self.batch_size)
 
     def _generator(self) -> Generator:
         """The same for every text, so that neighbours and order change nothing."""
@@ -290,4 +283,6 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)

@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.gradients import Gradients, Moments, Path
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.rows import Filling
 from interpreto.model_wrapping.traits import Traits
-from interpreto.types import InferenceMode, Task
+from interpreto.types import InferenceMode, Removal, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,9 @@ class Scorer:
         mode: The space of the scores.
         filling: How removed tokens look.
         batch_size: Rows a forward pass; by default as many as make a good number of tokens.
+
+    Raises:
+        InputError: A mode or a removal that makes no sense for the task.
     """
 
     traits: Traits
@@ -40,6 +44,19 @@ class Scorer:
     mode: InferenceMode
     filling: Filling
     batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        config = self.traits.config
+        regression = config.num_labels == 1 or config.problem_type == "regression"
+        if self.task is Task.CLASSIFICATION and regression and self.mode is not InferenceMode.LOGITS:
+            raise InputError(
+                f"inference_mode: a regression model has no probabilities, use 'logits', not {self.mode.value!r}"
+            )
+        places_matter = self.task in (Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
+        if places_matter and self.filling.removal is Removal.DELETE:
+            raise InputError(
+                f"removal: 'delete' moves the tokens that a {self.task.value} model is asked about; use 'mask'"
+            )
 
     @cached_property
     def _forward(self) -> Forward:

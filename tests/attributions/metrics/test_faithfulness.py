@@ -124,5 +124,7 @@ def test_bad_input():
         Deletion(model, tokenizer, inference_mode="probability")
     with pytest.raises(InputError, match="bins: expected shares"):
         Sufficiency(model, tokenizer, bins=(0.5, 1.5))
+    with pytest.raises(InputError, match="a regression model has no probabilities"):
+        Insertion(classifier(n_classes=1), tokenizer)(Occlusion(classifier(n_classes=1), tokenizer)("A sad day."))
     with pytest.raises(InputError, match="n_random"):
         Insertion(model, tokenizer, n_random=0)
