@@ -85,7 +85,7 @@ INPUTS = [
     ("[SEP]", r"inputs\[0\]: expected a text with at least one token to explain, got '\[SEP\]'"),
     (
         {"input_ids": [[2, 500, 3]]},
-        r"inputs\[0\]: expected ids from 0 to 149, the model's vocabulary, got 500; pass ids",
+        r"inputs\[0\]: expected ids from 0 to \d+, the model's vocabulary, got 500; pass ids",
     ),
     ({"input_ids": [[2, -1, 3]]}, r"inputs\[0\]: expected ids from 0 on, got -1"),
     ([{"role": "user", "content": "Hi"}], r"inputs\[0\]: a chat needs a tokenizer with a chat template"),
@@ -192,7 +192,7 @@ def test_a_slow_tokenizer():
 def test_a_tokenizer_of_another_vocabulary():
     model, tokenizer = classifier(), byte_bpe()
     message = (
-        rf"tokenizer: expected a vocabulary that fits the model's 150 embeddings, got {len(tokenizer)} tokens; pass"
+        rf"tokenizer: expected a vocabulary that fits the model's {len(wordpiece())} embeddings, got {len(tokenizer)} tokens; pass"
     )
     refused(ModelError, message, lambda: Occlusion(model, tokenizer), model, tokenizer)
 
