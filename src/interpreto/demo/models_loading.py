@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -44,5 +46,20 @@ def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.Pr
 
     folder = str(files("interpreto.demo") / "models" / name)
     auto = AutoModelForCausalLM if name == "stories" else AutoModelForSequenceClassification
-    model = auto.from_pretrained(folder, local_files_only=True)
+    with _without_progress_bar():
+        model = auto.from_pretrained(folder, local_files_only=True)
     return model.float().eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """A bar for a few megabytes would only be in the way."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
