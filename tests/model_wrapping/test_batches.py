@@ -10,7 +10,7 @@ from interpreto.types import Granularity, Removal
 from tests.architectures import ANSWERS, ARCHITECTURES, CLASSES, LABELS, PAIRS, model_and_tokenizer
 from tests.model_wrapping.plain import Plain, engine, keeps
 
-MORE = ("", " over the lazy dog and ran", " ran")
+MORE = ("", " over the lazy dog and ran")
 
 
 def removals(name, task):
