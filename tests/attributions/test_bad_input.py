@@ -191,7 +191,8 @@ def test_a_slow_tokenizer():
 
 def test_a_tokenizer_of_another_vocabulary():
     model, tokenizer = classifier(), byte_bpe()
-    message = rf"expected a vocabulary that fits the model's {len(wordpiece())} embeddings, got {len(tokenizer)} tokens"
+    sizes = rf"the model's {len(wordpiece())} embeddings, got {len(tokenizer)} tokens"
+    message = rf"tokenizer: expected a vocabulary that fits {sizes}; pass"
     refused(ModelError, message, lambda: Occlusion(model, tokenizer), model, tokenizer)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from interpreto.errors import InputError
 
@@ -54,8 +54,9 @@ def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.Pr
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
     """A bar for a few megabytes would only be in the way."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging  # its functions are not typed
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
