@@ -1,4 +1,7 @@
-"""Tiny random models and tokenizers trained on a few lines, so that every test runs offline."""
+"""Tiny random models and tokenizers, so that every test runs offline.
+
+Trainers of WordPiece and Unigram give another vocabulary at every start, so theirs are written out.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,81 @@ LINES = [
     "Once upon a time, there was a little dog named Spot. Spot loved to play in the park.",
 ]
 
+WORDS = [
+    "a",
+    "it",
+    "the",
+    "is",
+    "are",
+    "we",
+    "you",
+    "he",
+    "to",
+    "on",
+    "in",
+    "and",
+    "was",
+    "great",
+    "sad",
+    "day",
+    "dog",
+    "cat",
+    "lazy",
+    "library",
+    "little",
+    "once",
+    "this",
+    "for",
+    "but",
+    "even",
+    "what",
+    "said",
+    "with",
+    "time",
+    "there",
+    "upon",
+    "open",
+    "source",
+    "model",
+    "language",
+    "spot",
+    "play",
+    "park",
+    "love",
+    "jump",
+]
+"""Whole words of the written vocabularies; other words are spelled."""
+ENDS = [
+    "##s",
+    "##ed",
+    "##ing",
+    "##er",
+    "##ck",
+    "##ow",
+    "##mp",
+    "##ver",
+    "##at",
+    "##ll",
+    "##ome",
+    "##ot",
+    "##ri",
+    "##th",
+]
+"""Ends of words of the written vocabularies."""
+
 
 @cache
 def wordpiece() -> PreTrainedTokenizerFast:
     """BERT's kind: lower-cased pieces, [CLS] and [SEP], a mask token."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    letters = sorted(set("".join(LINES).lower()) - {" "})
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters if letter.isalnum()), *WORDS, *ENDS]
+    pieces += [f"[unused{k}]" for k in range(150 - len(set(pieces)))]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(LINES, trainers.WordPieceTrainer(vocab_size=150, special_tokens=special))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -63,11 +131,13 @@ def byte_bpe() -> PreTrainedTokenizerFast:
 @cache
 def metaspace() -> PreTrainedTokenizerFast:
     """T5's and Llama's kind: a space before every text, </s> after it."""
-    tokenizer = Tokenizer(models.Unigram())
+    letters = sorted(set("".join(LINES)) - {" "})
+    words = [f"▁{word}" for word in (*WORDS, "The", "We", "He", "Spot") if len(word) > 1]
+    scores = dict.fromkeys(["<pad>", "</s>", "<unk>"], 0.0) | dict.fromkeys(["▁", *letters], -8.0)
+    scores |= dict.fromkeys([end.removeprefix("##") for end in ENDS], -6.0) | dict.fromkeys(words, -5.0)
+    tokenizer = Tokenizer(models.Unigram(list(scores.items()), unk_id=2))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>")
-    tokenizer.train_from_iterator(LINES, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )

@@ -57,7 +57,7 @@ def test_equal_to_captum_on_a_language_model():
 def test_complete_on_a_curved_classifier(baseline):
     explainer = IntegratedGradients(classifier(), wordpiece(), n_steps=64, baseline=baseline)
     result = explainer(TEXT, CLASSES)[0]
-    assert (result.gaps.abs() <= 1e-4 * (result.target_scores - result.baseline_scores).abs()).all()
+    assert result.gaps.abs().max() <= 1e-4 * (result.target_scores - result.baseline_scores).abs().max()
 
 
 def test_complete_on_a_curved_language_model():
@@ -65,11 +65,24 @@ def test_complete_on_a_curved_language_model():
     assert (result.gaps.abs() <= 1e-4 * (result.target_scores - result.baseline_scores).abs()).all()
 
 
-def test_complete_on_a_trained_classifier():
-    model, tokenizer = load("emotion")
-    texts = ["I am so happy to see you!", "Nobody came, and I cried all night.", "What on earth was that noise?"]
-    for result in IntegratedGradients(model, tokenizer, n_steps=32)(texts, torch.arange(7).expand(3, -1)):
-        assert result.gaps.abs().max() <= 1e-5 * (result.target_scores - result.baseline_scores).abs().max()
+@pytest.mark.parametrize(("name", "n_steps", "bound"), [("emotion", 32, 1e-5), ("topic", 96, 3e-2)])
+def test_complete_on_trained_classifiers(name, n_steps, bound):
+    """The topic model has a ReLU before its classes: gradients jump along the path, no rule is fast."""
+    model, tokenizer = load(name)
+    texts = ["I am so happy to see you!", "Nobody came, and the small village by the river was silent."]
+    classes = torch.arange(model.config.num_labels).expand(2, -1)
+    for result in IntegratedGradients(model, tokenizer, n_steps=n_steps)(texts, classes):
+        differences = result.target_scores - result.baseline_scores
+        assert result.gaps.abs().max() <= bound * differences.abs().max()
+
+
+def test_complete_on_a_trained_language_model():
+    """Its RMSNorm has a singularity at zero, so that the path must not begin there."""
+    model, tokenizer = load("stories")
+    result = IntegratedGradients(model, tokenizer, n_steps=64)(
+        "Once upon a time, there was a little dog", " named Spot"
+    )[0]
+    assert result.gaps.abs().max() <= 1e-4 * (result.target_scores - result.baseline_scores).abs().max()
 
 
 def test_baseline_score_is_the_score_of_the_masked_text():
