@@ -59,6 +59,7 @@ def main() -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(
         json.dumps({"versions": versions, "texts": options.texts, "words": options.words, "rows": rows}, indent=1)
         + "\n"

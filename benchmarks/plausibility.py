@@ -134,6 +134,7 @@ def main() -> None:
     ]
     report["random order"] = {"auprc": float(np.nanmean(drawn)), "std_error": 0.0}
     print(f"{'random order':20} {report['random order']['auprc']:.3f}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"accuracy": accuracy, "texts": len(kept), "methods": report}, indent=1) + "\n")
 
 

@@ -132,7 +132,7 @@ def byte_bpe() -> PreTrainedTokenizerFast:
 def metaspace() -> PreTrainedTokenizerFast:
     """T5's and Llama's kind: a space before every text, </s> after it."""
     letters = sorted(set("".join(LINES)) - {" "})
-    words = [f"▁{word}" for word in (*WORDS, "The", "We", "He", "Spot") if len(word) > 1]
+    words = [f"▁{word}" for word in (*WORDS, "fox", "The", "We", "He", "Spot") if len(word) > 1]
     scores = dict.fromkeys(["<pad>", "</s>", "<unk>"], 0.0) | dict.fromkeys(["▁", *letters], -8.0)
     scores |= dict.fromkeys([end.removeprefix("##") for end in ENDS], -6.0) | dict.fromkeys(words, -5.0)
     tokenizer = Tokenizer(models.Unigram(list(scores.items()), unk_id=2))

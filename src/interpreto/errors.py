@@ -23,3 +23,17 @@ class MissingExtraError(InterpretoError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'interpreto[{extra}]'")
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Refuse an option that is no whole number, or too small a one.
+
+    Raises:
+        InputError: The message names the option.
+
+    >>> check_count("n_steps", 0, 1)
+    Traceback (most recent call last):
+    interpreto.errors.InputError: n_steps: expected a whole number, at least 1, got 0
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name}: expected a whole number, at least {least}, got {value!r}")

@@ -148,7 +148,7 @@ OPTIONS = [
     (Occlusion, {"granularity": "wrd"}, r"granularity: expected one of \['all_tokens', 'token', 'word',.*got 'wrd'"),
     (Occlusion, {"output_granularity": "wrd"}, r"output_granularity: expected one of \['all_tokens', .*got 'wrd'"),
     (Occlusion, {"inference_mode": "prob"}, r"inference_mode: expected one of \['logits', 'softmax', .*got 'prob'"),
-    (Occlusion, {"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+    (Occlusion, {"batch_size": 0}, "batch_size: expected a whole number, at least 1, got 0"),
     (
         Occlusion,
         {"removal": "msk"},

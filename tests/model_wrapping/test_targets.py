@@ -189,12 +189,13 @@ def test_each_output_token_is_read_at_the_place_before_it():
     tokens = (Token(5, 0, 0, 3), Token(6, 1, 0, 2), Token(7, 1, 2, 4), Token(8, 1, 4, 8))
     sample = Sample(("fox", "fast dog"), tokens, 1, 1)
     words = [element for element in find_elements(sample, Granularity.WORD) if element.part == 1]
-    readout = output_readout(sample, words, foils=[20, 21, 22])
+    foil = ("slow cat", (Token(20, 0, 0, 2), Token(21, 0, 2, 4), Token(22, 0, 4, 8)))
+    readout = output_readout(sample, words, foil)
     assert readout.slots == (0, 1, 2)
     assert readout.reads == ((0, 6), (1, 7), (2, 8), (0, 20), (1, 21), (2, 22))
     assert [(target.name, target.plus, target.minus, target.first) for target in readout.targets] == [
-        ("fast", (0, 1), (3, 4), 1),
-        (" dog", (2,), (5,), 3),
+        ("fast rather than slow", (0, 1), (3, 4), 1),
+        (" dog rather than cat", (2,), (5,), 3),
     ]
 
 

@@ -258,3 +258,13 @@ def test_linear_in_the_length_of_the_text():
     assert len(find_elements(sample, G.WORD)) == 500 * 8
     assert len(find_elements(sample, G.SENTENCE)) == 500
     assert len(find_elements(sample, G.TOKEN)) == len(sample.tokens)
+
+
+@pytest.mark.parametrize("granularity", [Granularity.WORD, Granularity.SENTENCE, Granularity.TEXT])
+def test_special_tokens_written_around_a_text_are_in_no_element(granularity):
+    text = "<s>A dog. The end.</s>"
+    places = [(0, 3), (3, 4), (4, 8), (8, 9), (9, 13), (13, 17), (17, 18), (18, 22)]
+    tokens = tuple(Token(i, 0, start, end, fixed=end in (3, 22)) for i, (start, end) in enumerate(places))
+    elements = find_elements(Sample((text,), tokens, len(tokens), len(tokens)), granularity)
+    assert "".join(element.text for element in elements) == "A dog. The end."
+    assert [place for element in elements for place in element.tokens] == list(range(1, 7))

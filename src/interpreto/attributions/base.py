@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
-from interpreto.errors import InputError
+from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import Explained, ExplainedText, Moments, Scorer, Traits
 from interpreto.types import Granularity, InferenceMode, Removal, Task
 
@@ -61,8 +61,9 @@ class AttributionExplainer(ABC):
             if value not in list(kind):
                 raise InputError(f"{name}: expected one of {[member.value for member in kind]}, got {value!r}")
             object.__setattr__(self, name, kind(value))
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"batch_size: expected at least 1, got {self.batch_size}")
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size, 1)
+        check_count("seed", self.seed, 0)
         _ = self.traits  # a model and tokenizer that do not fit are refused here, not at the first call
 
     def __call__(self, inputs: Any, targets: Any = None) -> list[Attribution]:

@@ -142,10 +142,10 @@ class Explained:
     def _generation(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
         texts = []
         for k, (source, entry) in enumerate(zip(sources, entries, strict=True)):
-            sample, foils = self._with_output(scorer.task, source, entry, f"targets[{k}]")
+            sample, foil = self._with_output(scorer.task, source, entry, f"targets[{k}]")
             # What no target sees, the last output token first of all, is no element.
             everything = self._elements(sample)
-            readout = output_readout(sample, self._output_groups(sample), foils)
+            readout = output_readout(sample, self._output_groups(sample), foil)
             last = max(target.first or 0 for target in readout.targets)
             elements = tuple(element for element in everything if element.tokens[0] < last)
             texts.append(ExplainedText(f"inputs[{k}]", sample, elements, readout))
@@ -157,8 +157,10 @@ class Explained:
         found = find_elements(sample, self.output_granularity)
         return _covering(sample, [group for group in found if group.tokens[0] >= sample.output_start])
 
-    def _with_output(self, task: Task, source: Sample, entry: Any, where: str) -> tuple[Sample, list[int] | None]:
-        """Source and output in one row, and the ids that a contrast takes away."""
+    def _with_output(
+        self, task: Task, source: Sample, entry: Any, where: str
+    ) -> tuple[Sample, tuple[str, tuple[Token, ...]] | None]:
+        """Source and output in one row, and text and tokens of what a contrast takes away."""
         if isinstance(entry, (list, tuple)) and len(entry) == 1 and isinstance(entry[0], (str, Contrast)):
             entry = entry[0]
         joined = task is Task.CAUSAL_LM
@@ -173,12 +175,13 @@ class Explained:
                 where=where.replace("targets", "inputs"),
             )
         text, tokens = self._output(source, output, joined, where)
-        foils = None
+        foil = None
         if isinstance(entry, Contrast):
-            foils = [token.id for token in self._output(source, entry.rather_than, joined, where)[1]]
-            if len(foils) != len(tokens):
+            foil = self._output(source, entry.rather_than, joined, where)
+            if len(foil[1]) != len(tokens):
                 raise InputError(
-                    f"{where}: expected a contrast of as many tokens as the target ({len(tokens)}), got {len(foils)}; "
+                    f"{where}: expected a contrast of as many tokens as the target ({len(tokens)}), got "
+                    f"{len(foil[1])}; "
                     "pass ids, or texts of equal length"
                 )
         prefix = [] if joined else self.traits.decoder_prefix[: None if isinstance(output, str) else 1]
@@ -189,7 +192,7 @@ class Explained:
                 f"{where}: expected at most the {self.traits.limit} tokens that the model reads, got "
                 f"{'prompt and output' if joined else 'an output'} of {length}; shorten them"
             )
-        return sample, foils
+        return sample, foil
 
     def _output(self, source: Sample, output: Any, joined: bool, where: str) -> tuple[str, tuple[Token, ...]]:
         tokenizer = self.traits.tokenizer

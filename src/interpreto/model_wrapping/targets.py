@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from interpreto.errors import InputError
 from interpreto.model_wrapping.readout import Readout, Target
 from interpreto.model_wrapping.traits import Traits
-from interpreto.text import Element, Sample, text_ids
+from interpreto.text import Element, Sample, Token, text_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +136,29 @@ def class_targets(traits: Traits, entry: Any, n_classes: int, where: str) -> lis
     return targets
 
 
-def output_readout(sample: Sample, groups: Sequence[Element], foils: Sequence[int] | None = None) -> Readout:
+def output_readout(
+    sample: Sample, groups: Sequence[Element], foil: tuple[str, Sequence[Token]] | None = None
+) -> Readout:
     """Read each output token at the place before it; one target a group of output tokens.
 
     Args:
         sample: Source and output.
         groups: The output's tokens, words or sentences, as elements of the sample.
-        foils: Ids whose scores are taken away, one an output token.
+        foil: Text and tokens of what did not happen, one token an output token, whose scores are taken away.
     """
     places = range(sample.output_start, len(sample.tokens))
     slots = tuple(place - 1 for place in places)
     reads = [(k, sample.tokens[place].id) for k, place in enumerate(places)]
-    reads += [(k, foil) for k, foil in enumerate(foils or ())]
+    text, others = foil or ("", ())
+    reads += [(k, token.id) for k, token in enumerate(others)]
     targets = []
     for group in groups:
         plus = tuple(place - sample.output_start for place in group.tokens)
-        minus = tuple(len(places) + k for k in plus) if foils else ()
-        targets.append(Target(group.text, plus, minus, group.part, group.start, group.end, group.tokens[0]))
+        name, minus = group.text, tuple[int, ...]()
+        if others:
+            minus = tuple(len(places) + k for k in plus)
+            name = f"{name} rather than {text[others[plus[0]].start : others[plus[-1]].end].strip()}"
+        targets.append(Target(name, plus, minus, group.part, group.start, group.end, group.tokens[0]))
     return Readout(slots, tuple(reads), tuple(targets))
 
 

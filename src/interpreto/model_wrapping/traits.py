@@ -251,8 +251,10 @@ class Traits:
         try:
             with untouched(self.model), torch.no_grad():
                 outputs = self.runner(input_ids=torch.tensor([probe], device=self.device))
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise ModelError(self._unknown(f"which answers ids (1, {len(probe)}) with: {error}")) from error
+            raise ModelError(self._unknown(f"whose forward pass on ids (1, {len(probe)}) failed: {error}")) from error
         if "start_logits" in outputs:
             return Task.QUESTION_ANSWERING
         logits = outputs.get("logits") if hasattr(outputs, "get") else None

@@ -62,7 +62,9 @@ def find_elements(
         else:
             cut = _CUTS[granularity]
             stretches = [
-                (at + start, at + end) for at, to in regions or [(0, len(text))] for start, end in cut(text[at:to])
+                (at + start, at + end)
+                for at, to in regions or [_between_fixed(sample, part)]
+                for start, end in cut(text[at:to])
             ]
         tokens = sample.tokens
         alone = {i for i in places if tokens[i].start == tokens[i].end and (tokens[i].fixed or not stretches)}
@@ -76,6 +78,21 @@ _CUTS: dict[Granularity, Callable[[str], list[Span]]] = {
     Granularity.SENTENCE: sentence_spans,
     Granularity.TEXT: lambda text: [(0, len(text))],
 }
+
+
+def _between_fixed(sample: Sample, part: int) -> Span:
+    """A text without the special tokens that are written at its beginning and end."""
+    start, end = 0, len(sample.parts[part])
+    tokens = [token for token in sample.tokens if token.part == part and token.start < token.end]
+    for token in tokens:
+        if not token.fixed:
+            break
+        start = token.end
+    for token in reversed(tokens):
+        if not token.fixed or token.start < start:
+            break
+        end = token.start
+    return start, end
 
 
 def _token_stretches(sample: Sample, part: int, places: Sequence[int], regions: Sequence[Span]) -> list[Span]:

@@ -13,12 +13,14 @@ from tests.tiny import classifier, wordpiece
 
 
 def fitted(keep, scores, kernel_width, penalty):
-    """The same minimum with scikit-learn, whose penalty is not relative to the weights."""
+    """The same minimum with scikit-learn, whose penalty is relative neither to the weights nor to the variance."""
     cosine = keep.sum(axis=1) / (np.sqrt(keep.sum(axis=1)) * np.sqrt(keep.shape[1])).clip(1e-300)
     weights = np.exp(-((1 - cosine) ** 2) / kernel_width**2)
     assert weights.argmax() == 0
     assert keep[0].all()
-    return Ridge(alpha=penalty * weights.sum()).fit(keep, scores, sample_weight=weights).coef_
+    mean = np.average(keep, axis=0, weights=weights)
+    variance = np.average((keep - mean) ** 2, axis=0, weights=weights).mean()
+    return Ridge(alpha=penalty * variance * weights.sum()).fit(keep, scores, sample_weight=weights).coef_
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,14 @@ def test_finds_the_weights_of_a_linear_game():
     scores = explainer(" ".join(PLAYERS), torch.tensor([[0]]))[0].scores[0]
     truth = games(12)["linear"](torch.eye(12).bool()).float()
     torch.testing.assert_close(scores, truth, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("n_perturbations", [10, 1000])
+def test_one_element_gets_the_whole_difference(n_perturbations):
+    explainer = Lime(GameModel(1), wordpiece(), n_perturbations=n_perturbations)
+    score = explainer(PLAYERS[0], torch.tensor([[0]]))[0].scores.item()
+    alone, nothing = games(1)["linear"](torch.tensor([[True], [False]])).tolist()
+    assert score == pytest.approx(alone - nothing, rel=2e-3)
 
 
 def test_more_elements_than_perturbations_stay_small():

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.errors import InputError
+from interpreto.errors import InputError, check_count
 
 
 def reduce_width(
@@ -40,5 +40,4 @@ def check_noise(noise: float, n_samples: int) -> None:
     """
     if noise < 0:
         raise InputError(f"noise: expected at least 0, got {noise}")
-    if n_samples < 1:
-        raise InputError(f"n_samples: expected at least 1, got {n_samples}")
+    check_count("n_samples", n_samples, 1)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.base import PathExplainer
-from interpreto.errors import InputError
+from interpreto.errors import check_count
 from interpreto.model_wrapping import Moments
 
 
@@ -18,7 +18,8 @@ from interpreto.model_wrapping import Moments
 class IntegratedGradients(PathExplainer):
     """Gradient integrated along the straight path from the baseline: `phi_i = sum_d (e - e')_id int_0^1 df/de_id da`.
 
-    Complete: the scores of all tokens add up to `f(x) - f(baseline)`; what is missing of it is in the result's `gaps`.
+    Complete up to the error of the integral: the scores of all tokens add up to `f(x) - f(baseline)`, and what is
+    missing of it is in the result's `gaps`. A ReLU (in DistilBERT's head) makes kinks on the path: take more steps.
     The integral is taken by Gauss-Legendre quadrature, exact for polynomials of degree 2 n_steps - 1.
 
     Cost: n_steps forward and, a target, backward passes.
@@ -33,8 +34,7 @@ class IntegratedGradients(PathExplainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_steps < 1:
-            raise InputError(f"n_steps: expected at least 1, got {self.n_steps}")
+        check_count("n_steps", self.n_steps, 1)
 
     def points(
         self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from interpreto.attributions.base import PerturbationExplainer
 from interpreto.attributions.methods.regression import constrained
-from interpreto.errors import InputError
+from interpreto.errors import check_count
 
 
 @final
@@ -41,8 +41,8 @@ class KernelShap(PerturbationExplainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_perturbations is not None and self.n_perturbations < 2:
-            raise InputError(f"n_perturbations: expected at least 2 (all and none), got {self.n_perturbations}")
+        if self.n_perturbations is not None:
+            check_count("n_perturbations", self.n_perturbations, 2)
 
     def masks(self, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
         """All, none, and coalitions between, as many as the budget allows."""

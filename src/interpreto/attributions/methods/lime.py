@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from interpreto.attributions.base import PerturbationExplainer
 from interpreto.attributions.methods.regression import ridge
-from interpreto.errors import InputError
+from interpreto.errors import InputError, check_count
 
 
 @final
@@ -17,7 +17,7 @@ from interpreto.errors import InputError
 class Lime(PerturbationExplainer):
     """Weights of a linear model of the target score, fitted around the text.
 
-    Minimises `sum_p w_p (f(z_p) - b - z_p . phi)^2 / sum_p w_p + ridge |phi|^2` over random keep-vectors `z_p`, with
+    Minimises `sum_p w_p (f(z_p) - b - z_p . phi)^2 / sum_p w_p + ridge v |phi|^2` over random keep-vectors `z_p`, with
     `w_p = exp(-d(z_p)^2 / kernel_width^2)` and `d` the cosine distance to the untouched text, `1 - sqrt(share kept)`.
     The untouched text is a sample too, the one with the largest weight.
 
@@ -26,8 +26,8 @@ class Lime(PerturbationExplainer):
     Args:
         n_perturbations: Random perturbations; by default 4 an element, at least 100 and at most 1000.
         kernel_width: Width of the kernel, in units of the distance (0 to 1); smaller is more local.
-        ridge: Strength of the penalty, relative to the variance of a feature (about 0.25); keeps the scores finite
-            where elements outnumber perturbations.
+        ridge: Strength of the penalty, relative to the mean weighted variance `v` of the keep-vectors; keeps the scores
+            finite where elements outnumber perturbations.
 
     Reference: Ribeiro, Singh and Guestrin (2016), "Why should I trust you?", section 3, arXiv:1602.04938.
     """
@@ -38,8 +38,8 @@ class Lime(PerturbationExplainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_perturbations is not None and self.n_perturbations < 1:
-            raise InputError(f"n_perturbations: expected at least 1, got {self.n_perturbations}")
+        if self.n_perturbations is not None:
+            check_count("n_perturbations", self.n_perturbations, 1)
         if self.kernel_width <= 0 or self.ridge <= 0:
             raise InputError(f"kernel_width, ridge: expected above 0, got {self.kernel_width} and {self.ridge}")
 

@@ -12,14 +12,17 @@ def ridge(
 ) -> Float[Tensor, "t g"]:
     """Weighted ridge regression of scores on keep-vectors, with an intercept that is not penalised.
 
-    Minimises `sum_p w_p (f_p - b - z_p . phi)^2 / sum_p w_p + penalty |phi|^2`. The penalty is relative to the
-    weights, so that it means the same for every text. Solved in float64.
+    Minimises `sum_p w_p (f_p - b - z_p . phi)^2 / sum_p w_p + penalty v |phi|^2`, with `v` the mean weighted variance
+    of the columns of `keep`. So the penalty is relative to the weights and to what the perturbations vary, and means
+    the same for every text and kernel. Solved in float64.
     """
     share = (weights.double() / weights.double().sum())[:, None]
     features = keep.double() - (share * keep.double()).sum(dim=0)
     values = scores.double() - (share * scores.double()).sum(dim=0)
-    normal = features.T @ (share * features) + penalty * torch.eye(keep.shape[1], dtype=torch.float64)
-    solution: Tensor = torch.linalg.solve(normal, features.T @ (share * values))
+    normal = features.T @ (share * features)
+    scale = (penalty * normal.diagonal().mean()).clamp(min=torch.finfo(torch.float64).tiny)
+    identity = torch.eye(keep.shape[1], dtype=torch.float64)
+    solution: Tensor = torch.linalg.solve(normal + scale * identity, features.T @ (share * values))
     return solution.T
 
 

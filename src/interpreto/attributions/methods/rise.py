@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.base import PerturbationExplainer
-from interpreto.errors import InputError
+from interpreto.errors import InputError, check_count
 
 
 @final
@@ -33,8 +33,7 @@ class Rise(PerturbationExplainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_perturbations < 1:
-            raise InputError(f"n_perturbations: expected at least 1, got {self.n_perturbations}")
+        check_count("n_perturbations", self.n_perturbations, 1)
         if not 0 < self.keep_probability < 1:
             raise InputError(f"keep_probability: expected between 0 and 1, got {self.keep_probability}")
 

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
-from interpreto.errors import InputError
+from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ExplainedText, Scorer, Traits
 from interpreto.types import InferenceMode, Removal
 
@@ -104,8 +104,9 @@ class FaithfulnessMetric(ABC):
         if self.inference_mode not in list(InferenceMode):
             names = [mode.value for mode in InferenceMode]
             raise InputError(f"inference_mode: expected one of {names}, got {self.inference_mode!r}")
-        if self.n_random < 1:
-            raise InputError(f"n_random: expected at least 1, got {self.n_random}")
+        check_count("n_random", self.n_random, 1)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size, 1)
 
     @abstractmethod
     def steps(self, n_elements: int) -> list[int]:
@@ -127,6 +128,9 @@ class FaithfulnessMetric(ABC):
         """
         if isinstance(attributions, Attribution):
             attributions = [attributions]
+        for k, given in enumerate(attributions):
+            if not isinstance(given, Attribution):
+                raise InputError(f"attributions[{k}]: expected a result of an explainer, got {type(given).__name__}")
         tasks = {attribution.task for attribution in attributions}
         if len(tasks) != 1:
             raise InputError(

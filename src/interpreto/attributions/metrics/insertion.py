@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interpreto.attributions.metrics.faithfulness import FaithfulnessMetric, area, even_steps
+from interpreto.errors import check_count
 
 
 @final
@@ -25,6 +26,10 @@ class Insertion(FaithfulnessMetric):
     n_steps: int = 100
 
     higher_is_better: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("n_steps", self.n_steps, 1)
 
     def steps(self, n_elements: int) -> list[int]:
         """None of them, to all of them."""
