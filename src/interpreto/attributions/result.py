@@ -48,7 +48,7 @@ class Attribution:
         settings: The method's options, seed included, as plain values.
         target_scores: The model's scores for the untouched text, `(t,)`.
         baseline_scores: Its scores with everything removed, or at the baseline, `(t,)`, where the method knows them.
-        std_errors: Standard errors of the scores `(t, g)`, for methods that sample.
+        std_errors: Standard errors of the scores `(t, g)`, where they were estimated; no method here does so yet.
 
     Numbers are kept as float32 on the CPU, whatever they come as.
 

@@ -65,7 +65,16 @@ def test_complete_on_a_curved_language_model():
     assert (result.gaps.abs() <= 1e-4 * (result.target_scores - result.baseline_scores).abs()).all()
 
 
-@pytest.mark.parametrize(("name", "n_steps", "bound"), [("emotion", 32, 1e-5), ("topic", 96, 3e-2)])
+@pytest.mark.parametrize(
+    ("name", "n_steps", "bound"),
+    [
+        ("emotion", 32, 1e-5),
+        ("topic", 96, 3e-2),
+        pytest.param(
+            "topic", 96, 1e-4, marks=pytest.mark.xfail(strict=True, reason="the goal, not met yet: docs/limits.md")
+        ),
+    ],
+)
 def test_complete_on_trained_classifiers(name, n_steps, bound):
     """The topic model has a ReLU before its classes: gradients jump along the path, no rule is fast."""
     model, tokenizer = load(name)
