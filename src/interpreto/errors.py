@@ -18,6 +18,14 @@ class ModelError(InterpretoError, ValueError):
     """A model or tokenizer that cannot be explained, or that answered with something unusable (NaN scores)."""
 
 
+class NotFittedError(InterpretoError, RuntimeError):
+    """Concepts that were asked for before they were learned."""
+
+
+class StoreError(InterpretoError, OSError):
+    """A folder that cannot be written: a full disk, no permission."""
+
+
 class MissingExtraError(InterpretoError, ImportError):
     """An optional dependency that a call needs is not installed."""
 

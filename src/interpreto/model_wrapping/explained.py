@@ -13,7 +13,7 @@ from torch import Tensor
 from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.generation import ends, generate, pads
-from interpreto.model_wrapping.readout import POOLED, Readout, Target
+from interpreto.model_wrapping.readout import Readout, Target
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.targets import (
     Contrast,
@@ -50,14 +50,18 @@ class Explained:
     generation: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
 
-    def sources(self, inputs: Any) -> list[Sample]:
+    def sources(self, inputs: Any, first: int = 0) -> list[Sample]:
         """The user's inputs as rows of tokens, without outputs.
+
+        Args:
+            inputs: As users give them.
+            first: The number of the first of them, for errors.
 
         Raises:
             InputError: Anything that cannot be explained; see `encode_source`.
         """
         samples = []
-        for k, item in enumerate(split_inputs(inputs)):
+        for k, item in enumerate(split_inputs(inputs), start=first):
             sample = encode_source(
                 self.traits.tokenizer,
                 item,
@@ -118,7 +122,7 @@ class Explained:
     # One method a task
 
     def _classification(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
-        slots = [[self._pooled_slot(sample)] for sample in sources]
+        slots = [[self.traits.pooled_slot(sample)] for sample in sources]
         texts, logits = self._looked_at(scorer, sources, slots)
         found = []
         for text, answer, entry in zip(texts, logits, entries, strict=True):
@@ -130,14 +134,6 @@ class Explained:
             readout = Readout(text.readout.slots, reads, tuple(targets))
             found.append(replace(text, readout=readout, untouched_read=scorer.to_read(answer)[0]))
         return found
-
-    def _pooled_slot(self, sample: Sample) -> int:
-        """Where a decoder's classification head reads: the last token that is not padding, by the model's own rule."""
-        if self.traits.token_head is None:
-            return POOLED
-        pad = getattr(self.traits.config, "pad_token_id", None)
-        places = [i for i, token in enumerate(sample.tokens) if token.id != pad]
-        return places[-1] if places and pad is not None else len(sample.tokens) - 1
 
     def _generation(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
         texts = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -105,11 +105,11 @@ class Forward:
             start = stop
         return pad_rows(groups, self.filling)
 
-    def logits(self, rows: Rows) -> Float[Tensor, "b m c"]:
-        """One forward pass: the logits at the places that are read."""
+    def model_inputs(self, rows: Rows) -> dict[str, Any]:
+        """What the model is called with."""
         traits, device = self.traits, self.traits.device
         source, output = rows.streams[0], rows.streams[-1]
-        inputs = {"input_ids": source.ids.to(device)}
+        inputs: dict[str, Any] = {"input_ids": source.ids.to(device)}
         visible = source.visible.to(device)
         if "attention_mask" in traits.arguments:
             inputs["attention_mask"] = visible.long()
@@ -118,14 +118,19 @@ class Forward:
         if traits.takes_positions:
             inputs["position_ids"] = torch.arange(source.ids.shape[1], device=device).expand(len(source.ids), -1)
         if "use_cache" in traits.arguments:
-            inputs["use_cache"] = False  # type: ignore[assignment]
+            inputs["use_cache"] = False
         if self.task is Task.SEQ2SEQ_LM:
             inputs["decoder_input_ids"] = output.ids.to(device)
             inputs["decoder_attention_mask"] = output.visible.to(device).long()
         elif traits.is_encoder_decoder:  # classifiers feed their input, shifted by one, to their decoder
             first = torch.ones_like(visible[:, :1])
             inputs["decoder_attention_mask"] = torch.cat([first, visible[:, :-1]], dim=1).long()
-        positions = rows.positions.to(device)
+        return inputs
+
+    def logits(self, rows: Rows) -> Float[Tensor, "b m c"]:
+        """One forward pass: the logits at the places that are read."""
+        traits, inputs = self.traits, self.model_inputs(rows)
+        positions = rows.positions.to(traits.device)
         if self.task is Task.CLASSIFICATION and traits.token_head is not None:
             with captured_output(traits.token_head) as caught:
                 traits.runner(**inputs)
@@ -135,7 +140,8 @@ class Forward:
         if self.task is Task.QUESTION_ANSWERING:
             answer = traits.runner(**inputs)
             ends = torch.stack([answer.start_logits, answer.end_logits], dim=1)
-            there = torch.arange(ends.shape[2], device=ends.device) < source.lengths.to(ends.device)[:, None]
+            lengths = rows.streams[0].lengths.to(ends.device)
+            there = torch.arange(ends.shape[2], device=ends.device) < lengths[:, None]
             return ends.masked_fill(~there[:, None], torch.finfo(ends.dtype).min)
         if self.task is Task.TOKEN_CLASSIFICATION:
             return _at(traits.runner(**inputs).logits, positions)

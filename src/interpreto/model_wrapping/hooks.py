@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from interpreto.errors import ModelError
 
 
 @contextmanager
@@ -127,3 +130,78 @@ def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
             yield caught
         except _EndOfForward as stop:
             stop.__traceback__ = None  # a kept traceback keeps every activation of the pass alive
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look into a forward pass.
+
+    Args:
+        module: Which module.
+        call: Which of its calls in one pass; models that share a layer call it once a depth.
+        entering: Whether to look at what enters the module, not at what leaves it.
+    """
+
+    module: nn.Module
+    call: int = 0
+    entering: bool = False
+
+
+@contextmanager
+def visited(
+    places: Mapping[str, Place], visit: Callable[[str, Tensor], Tensor | None], *, stop: bool = False
+) -> Iterator[None]:
+    """Look at hidden states, and put others in their place.
+
+    Args:
+        places: By name.
+        visit: Gets the name and the hidden states; what it returns takes their place, `None` leaves them.
+        stop: Whether the pass ends after the last of the places.
+    """
+    calls = dict.fromkeys({(id(place.module), place.entering) for place in places.values()}, 0)
+    left = set(places)
+
+    def look(module: nn.Module, value: Any, *, entering: bool) -> Any:
+        key = (id(module), entering)
+        number, calls[key] = calls[key], calls[key] + 1
+        changed = False
+        for name, place in places.items():
+            if place.module is module and place.call == number and place.entering is entering:
+                answer = visit(name, _first_tensor(value, name))
+                left.discard(name)
+                if answer is not None:
+                    value, changed = _with_first_tensor(value, answer), True
+        if stop and not left:
+            raise _EndOfForward
+        return value if changed else None
+
+    modules = {(id(place.module), place.entering): place for place in places.values()}
+    handles = [
+        place.module.register_forward_pre_hook(lambda module, args: look(module, args, entering=True))
+        if entering
+        else place.module.register_forward_hook(lambda module, _args, output: look(module, output, entering=False))
+        for (_, entering), place in modules.items()
+    ]
+    with _hooked(handles):
+        try:
+            yield
+        except _EndOfForward as end:
+            end.__traceback__ = None
+
+
+def _first_tensor(value: Any, name: str) -> Tensor:
+    """The hidden states in what a module takes or answers: alone, first of a tuple, or first field of an output."""
+    found = value if isinstance(value, Tensor) else value[0] if value is not None and len(value) else None
+    if not isinstance(found, Tensor):
+        raise ModelError(f"split point {name!r}: expected a module with hidden states, got {type(found).__name__}")
+    return found
+
+
+def _with_first_tensor(value: Any, tensor: Tensor) -> Any:
+    if isinstance(value, Tensor):
+        return tensor
+    if isinstance(value, dict):  # a transformers output: a dict with attributes
+        changed = type(value)(**value)
+        changed[next(iter(value))] = tensor
+        return changed
+    return type(value)((tensor, *value[1:])) if type(value) in (tuple, list) else (tensor, *value[1:])

@@ -14,7 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interpreto.errors import InputError, ModelError
 from interpreto.model_wrapping.hooks import untouched
+from interpreto.model_wrapping.readout import POOLED
 from interpreto.model_wrapping.rows import Filling
+from interpreto.text import Sample
 from interpreto.types import Removal, Task
 
 _UNLIMITED = 10**6  # tokenizers without a limit report about 1e30
@@ -167,6 +169,30 @@ class Traits:
             return []
         ends = getattr(self.base.config, "eos_token_id", None)
         return [i for i, token in enumerate(ids) if token in (ends if isinstance(ends, (list, tuple)) else [ends])]
+
+    def pooled_slot(self, sample: Sample) -> int:
+        """Where a decoder's classification head reads: the last token that is not padding, by the model's own rule."""
+        if self.token_head is None:
+            return POOLED
+        pad = getattr(self.config, "pad_token_id", None)
+        places = [i for i, token in enumerate(sample.tokens) if token.id != pad]
+        return places[-1] if places and pad is not None else len(sample.tokens) - 1
+
+    def cls_place(self, sample: Sample) -> int:
+        """The token whose hidden state stands for the text: the one that a classification head reads.
+
+        A decoder's is the last one that is not padding, an encoder-decoder's the last end token, an encoder's the
+        class token, which is the first one of nearly all of them. Models that write have none; of their source it is
+        the last token, from which they go on.
+        """
+        if self.token_head is not None:
+            return self.pooled_slot(sample)
+        ids = sample.ids[: sample.source_length]
+        if self.is_encoder_decoder:
+            return (self.pooled_at(ids) or [len(ids) - 1])[-1]
+        if self.tokenizer.cls_token_id in ids:
+            return ids.index(self.tokenizer.cls_token_id)
+        return len(ids) - 1 if self.base.can_generate() else 0
 
     @property
     def device(self) -> torch.device:

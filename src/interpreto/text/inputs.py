@@ -78,7 +78,7 @@ def split_inputs(inputs: Any) -> list[Input]:
     Raises:
         InputError: Nothing in it, or something that is no text.
     """
-    if isinstance(inputs, (str, Segments)) or is_chat(inputs) or is_pair(inputs):
+    if isinstance(inputs, (str, Segments, TokenRow)) or is_chat(inputs) or is_pair(inputs):
         return [inputs]
     if isinstance(inputs, Mapping):
         return _rows(inputs, "inputs")
@@ -92,7 +92,7 @@ def split_inputs(inputs: Any) -> list[Input]:
     items: list[Input] = []
     for position, item in enumerate(inputs):
         where = f"inputs[{position}]"
-        if isinstance(item, (str, Segments)) or is_chat(item) or is_pair(item):
+        if isinstance(item, (str, Segments, TokenRow)) or is_chat(item) or is_pair(item):
             items.append(item)
         elif isinstance(item, Mapping):
             items += _rows(item, where)

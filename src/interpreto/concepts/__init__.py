@@ -1,0 +1,1 @@
+"""Concepts: the directions that a model thinks in, learned, read, weighed and measured."""
