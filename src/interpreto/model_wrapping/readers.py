@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.model_wrapping.traits import Traits
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads hidden states of one forward pass."""
 
