@@ -52,7 +52,7 @@ class ModelWithSplitPoints:
     >>> model, tokenizer = load("topic")
     >>> split = ModelWithSplitPoints(model, split_points=-1, tokenizer=tokenizer)
     >>> split.get_activations(["A song by a band.", "A river."], "cls_token")
-    Activations({'3': (2, 160)}, granularity='cls_token')
+    Activations({'3': (2, 96)}, granularity='cls_token')
     """
 
     activation_granularities = ActivationGranularity
