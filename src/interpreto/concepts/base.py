@@ -6,7 +6,7 @@ A new method is one short class with `learn`, which gets rows of activations and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -18,8 +18,26 @@ from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel, load_concept_model, save_concept_model
 from interpreto.concepts.fitting import FitLog, FitReport, measured
+from interpreto.concepts.importance import (
+    ConceptGradients,
+    ConceptImportance,
+    ImportanceTable,
+    LocalImportance,
+    Method,
+    concept_gradients,
+    weighed,
+)
 from interpreto.errors import InputError, NotFittedError, check_count
-from interpreto.model_wrapping import ActivationRows, ModelWithSplitPoints, TensorRows
+from interpreto.model_wrapping import (
+    ActivationGranularity,
+    ActivationRows,
+    Aggregation,
+    ModelWithSplitPoints,
+    TensorRows,
+)
+from interpreto.model_wrapping.activations import choice
+from interpreto.model_wrapping.split_points import SplitPoint
+from interpreto.types import InferenceMode
 
 Self = TypeVar("Self", bound="LearnedConcepts")
 
@@ -72,6 +90,143 @@ class ConceptExplainer(ABC):
         """One direction in activation space per concept."""
         return self.concept_model.dictionary
 
+    def concept_output_gradient(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        activation_granularity: ActivationGranularity | str = ActivationGranularity.TOKEN,
+        *,
+        aggregation: Aggregation | str = Aggregation.MEAN,
+        concepts_x_gradients: bool = False,
+        inference_mode: InferenceMode | str = InferenceMode.LOGITS,
+        batch_size: int | None = None,
+    ) -> list[Float[Tensor, "_ _ _"]]:
+        """Gradient of target scores with respect to codes, `df/dz`, for every row of every text.
+
+        The model is run with `h - decode(z0) + decode(z)` in the place of a row `h`, at `z = z0 = encode(h)`: what the
+        concepts do not explain stays as it is, and so do the scores. Only the upper part of the model is
+        differentiated, and none of its weights.
+
+        Cost: one forward pass a text, and one backward pass through the upper part a target.
+
+        Args:
+            inputs: Texts, as attribution methods take them.
+            targets: Classifiers: a list of classes, explained for every text, or a tensor `(n, t)`; by default each
+                text's predicted class. Models that write: one output per text; by default every token of a causal
+                model's text itself, predicted from those before it.
+            activation_granularity: What one row belongs to; the same as in the fit.
+            aggregation: How rows of several tokens become one; the same as in the fit.
+            concepts_x_gradients: Whether gradients are multiplied by the codes.
+            inference_mode: The space of the target scores.
+            batch_size: Texts a forward pass; changes nothing but speed and memory.
+
+        Returns:
+            For each text `(t, g, c)`: targets, rows, concepts.
+
+        Raises:
+            InputError: Inputs, targets or options that cannot be explained.
+            NotFittedError: Nothing was learned yet.
+
+        Reference: Fel et al. (2023), A holistic approach to unifying automatic concept extraction and concept
+        importance estimation, section 3.2, arXiv:2306.07304; Poche et al. (2025), ConSim, arXiv:2501.05855.
+        """
+        method: Method = "gradient_x_concept" if concepts_x_gradients else "gradient"
+        found = self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size)
+        by_number = {one.number: weighed(one, method) for one in found}
+        return [by_number[number] for number in range(len(by_number))]
+
+    def importance(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        activation_granularity: ActivationGranularity | str = ActivationGranularity.TOKEN,
+        *,
+        aggregation: Aggregation | str = Aggregation.MEAN,
+        method: Method = "gradient_x_concept",
+        inference_mode: InferenceMode | str = InferenceMode.LOGITS,
+        batch_size: int | None = None,
+    ) -> ConceptImportance:
+        """What each concept weighs for each class (or output token), over many texts.
+
+        Memory does not grow with the number of texts. Arguments as in `concept_output_gradient`.
+
+        Args:
+            inputs: Texts.
+            targets: What is explained; by default each text's predicted class, which makes the table class-wise.
+            activation_granularity: What one row belongs to.
+            aggregation: How rows of several tokens become one.
+            method: `"gradient"`: `df/dz`. `"gradient_x_concept"`: `z df/dz`, what the concept adds to the score where
+                the model is linear in it.
+            inference_mode: The space of the target scores.
+            batch_size: Texts a forward pass.
+
+        Returns:
+            Tables by target and over all, absolute and signed, plain and normalised.
+        """
+        table = ImportanceTable(method)
+        for one in self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size):
+            table.add(one)
+        return table.result()
+
+    def local_importance(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        activation_granularity: ActivationGranularity | str = ActivationGranularity.TOKEN,
+        *,
+        aggregation: Aggregation | str = Aggregation.MEAN,
+        method: Method = "gradient_x_concept",
+        inference_mode: InferenceMode | str = InferenceMode.LOGITS,
+        batch_size: int | None = None,
+    ) -> list[LocalImportance]:
+        """The concepts in every row of each text, and what they weigh; arguments as in `importance`."""
+        extraction = self._split().extraction(activation_granularity, aggregation)
+        found: dict[int, LocalImportance] = {}
+        for one in self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size):
+            elements = extraction.elements(one.sample, self._point().in_decoder)
+            found[one.number] = LocalImportance(
+                one.number,
+                one.target_names,
+                one.sample.parts,
+                tuple((element.part, element.start, element.end) for element in elements),
+                one.scores,
+                one.codes,
+                weighed(one, method),
+            )
+        return [found[number] for number in range(len(found))]
+
+    def _gradients(
+        self,
+        inputs: Any,
+        targets: Any,
+        granularity: ActivationGranularity | str,
+        aggregation: Aggregation | str,
+        mode: InferenceMode | str,
+        batch_size: int | None,
+    ) -> Iterator[ConceptGradients]:
+        if batch_size is not None:
+            check_count("batch_size", batch_size, 1)
+        return concept_gradients(
+            self.concept_model,
+            self._split(),
+            self._point(),
+            inputs,
+            targets,
+            granularity=granularity,
+            aggregation=aggregation,
+            mode=choice("inference_mode", mode, InferenceMode),
+            batch_size=batch_size,
+        )
+
+    def _split(self) -> ModelWithSplitPoints:
+        if self.model_with_split_points is None:
+            raise InputError("model_with_split_points: expected a split model for this call, got None")
+        return self.model_with_split_points
+
+    def _point(self) -> SplitPoint:
+        name = self.split_point_name()
+        return next(point for point in self._split().split_points if point.name == name)
+
     def split_point_name(self, names: Mapping[str, Any] | None = None) -> str:
         """The split point's name, among these or the model's.
 
@@ -79,9 +234,7 @@ class ConceptExplainer(ABC):
             InputError: None of that name, or several and no choice.
         """
         if names is None:
-            if self.model_with_split_points is None:
-                raise InputError("model_with_split_points: expected a split model for this call, got None")
-            names = {point.name: None for point in self.model_with_split_points.split_points}
+            names = {point.name: None for point in self._split().split_points}
         known = [name for name in names if name != "predictions"]
         if self.split_point is None:
             if len(known) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -62,13 +62,13 @@ class Extraction:
         Raises:
             ModelError: The model answers with NaN or infinity.
         """
-        elements = [{side: self._elements(sample, side) for side in self._sides} for sample in samples]
+        elements = [{side: self.elements(sample, side) for side in self._sides} for sample in samples]
         found: dict[str, list[Tensor]] = {point.name: [torch.empty(0)] * len(samples) for point in self.points}
         predicted = torch.zeros(len(samples), dtype=torch.long)
         for batch, hidden, logits in self._passes(samples):
             for point in self.points:
                 rows = [
-                    self._rows(hidden[point.name][row], samples[k], elements[k][point.in_decoder], point)
+                    self.rows(hidden[point.name][row], samples[k], elements[k][point.in_decoder], point)
                     for row, k in enumerate(batch)
                 ]
                 together = torch.cat(rows).cpu()
@@ -100,7 +100,12 @@ class Extraction:
             return Task.SEQ2SEQ_LM
         return Task.CLASSIFICATION if self.predictions else Task.TOKEN_CLASSIFICATION
 
-    def _elements(self, sample: Sample, in_decoder: bool) -> tuple[Element, ...]:
+    def elements(self, sample: Sample, in_decoder: bool = False) -> tuple[Element, ...]:
+        """The stretches of a text that its rows belong to, in order.
+
+        Raises:
+            InputError: The token that a head reads, of what an encoder-decoder writes.
+        """
         border = sample.source_length if self.task is Task.SEQ2SEQ_LM else len(sample.tokens)
         places = range(border, len(sample.tokens)) if in_decoder and border < len(sample.tokens) else range(border)
         if self.granularity is ActivationGranularity.CLS_TOKEN and in_decoder and self.task is Task.SEQ2SEQ_LM:
@@ -111,14 +116,24 @@ class Extraction:
         pairs = zip(samples, elements, strict=True)
         return RowSources(torch.cat([source_table(first + k, sample, own) for k, (sample, own) in enumerate(pairs)]))
 
-    def _rows(
+    def rows(
         self, states: Float[Tensor, "l d"], sample: Sample, elements: Sequence[Element], point: SplitPoint
     ) -> Float[Tensor, "g d"]:
-        if self.task is Task.SEQ2SEQ_LM and point.in_decoder:
-            pad = states.new_zeros(sample.source_length, states.shape[1])
-            states = torch.cat([pad, states])  # places count from the source's first token
+        """One row an element, from the hidden states of a text; padding after them does not matter."""
         wide = states.float() if self.aggregation is Aggregation.MEAN else states
-        return aggregate(wide, elements, self.aggregation).to(states.dtype)
+        return aggregate(wide, self._at_point(sample, elements, point), self.aggregation).to(states.dtype)
+
+    def carriers(self, sample: Sample, elements: Sequence[Element], point: SplitPoint) -> list[list[int]]:
+        """For each element the places among the point's hidden states that move with its row."""
+        one = {Aggregation.FIRST: slice(0, 1), Aggregation.LAST: slice(-1, None)}.get(self.aggregation, slice(None))
+        return [list(element.tokens[one]) for element in self._at_point(sample, elements, point)]
+
+    def _at_point(self, sample: Sample, elements: Sequence[Element], point: SplitPoint) -> Sequence[Element]:
+        """The elements, their places counted as the point's hidden states are: a decoder's begin with its own."""
+        if self.task is not Task.SEQ2SEQ_LM or not point.in_decoder:
+            return elements
+        before = sample.source_length
+        return [replace(element, tokens=tuple(i - before for i in element.tokens)) for element in elements]
 
     def _passes(self, samples: Sequence[Sample]) -> Iterator[tuple[list[int], dict[str, Tensor], Tensor | None]]:
         """Forward passes: which samples, hidden states `(b, l, d)` at each split point, and the logits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from interpreto.model_wrapping.extraction import Extraction
 from interpreto.model_wrapping.readers import HookReader
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.split_points import SplitPoint, blocks, find_split_points
-from interpreto.model_wrapping.targets import split_targets
+from interpreto.model_wrapping.targets import Contrast, output_readout, split_targets
 from interpreto.model_wrapping.traits import Traits
-from interpreto.text import Sample, Token, split_inputs
+from interpreto.text import Sample, Token, find_elements, split_inputs
 from interpreto.types import Granularity, InferenceMode, Task
 
 
@@ -204,7 +205,7 @@ class ModelWithSplitPoints:
         if targets is not None:
             if not writes:
                 raise InputError("targets: expected none for the activations of a model that does not write")
-            return [text.sample for text in self.explained_texts(self.scorer(), sources, targets)]
+            return [text.sample for text in self.explained().texts(self.scorer(), sources, targets)]
         if writes and traits.is_encoder_decoder:
             if any(point.in_decoder for point in self.split_points):
                 raise InputError(
@@ -222,9 +223,40 @@ class ModelWithSplitPoints:
         """The engine for target scores."""
         return Scorer(self.traits, self.task, mode, self.traits.filling(None), batch_size or self.batch_size)
 
-    def explained_texts(self, scorer: Scorer, sources: Sequence[Sample], targets: Any) -> list[ExplainedText]:
-        """Sources and targets as explained functions."""
-        return self.explained().texts(scorer, sources, targets)
+    def explained_texts(self, scorer: Scorer, inputs: Any, targets: Any) -> list[ExplainedText]:
+        """Inputs and targets as explained functions.
+
+        Args:
+            scorer: The engine.
+            inputs: As `get_activations` takes them.
+            targets: As attribution methods take them, one entry per input, but that a plain list of classes is meant
+                for every input. Nothing: the predicted class; for a causal language model every token of the text
+                itself, each predicted from those before it; otherwise the model's own answer.
+        """
+        explained = self.explained()
+        sources = explained.sources(inputs)
+        if scorer.task is Task.CLASSIFICATION and isinstance(targets, (list, tuple)) and _flat(targets):
+            targets = [list(targets)] * len(sources)
+            targets = targets if len(sources) > 1 else targets[0]
+        if scorer.task is Task.CAUSAL_LM and targets is None:
+            return [_every_position(source, k) for k, source in enumerate(sources)]
+        return explained.texts(scorer, sources, targets)
+
+
+def _flat(targets: Sequence[Any]) -> bool:
+    return all(isinstance(target, (int, str, Contrast)) for target in targets)
+
+
+def _every_position(source: Sample, number: int) -> ExplainedText:
+    """A text whose tokens are all its own targets, but for the first one, which nothing predicts."""
+    sample = replace(source, output_start=1)
+    groups = [group for group in find_elements(sample, Granularity.TOKEN) if group.tokens[0] >= 1]
+    if not groups:
+        raise InputError(
+            f"inputs[{number}]: expected at least two tokens, of which the second is predicted from the first, got "
+            f"{source.parts[0]!r:.60}"
+        )
+    return ExplainedText(f"inputs[{number}]", sample, (), output_readout(sample, groups))
 
 
 def _loaded(name: str, automodel: Any, device_map: Any) -> nn.Module:

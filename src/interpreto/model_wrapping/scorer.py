@@ -5,7 +5,7 @@ Methods see elements that can be kept or removed and target scores, nothing else
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +18,10 @@ from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.gradients import Gradients, Moments, Path
+from interpreto.model_wrapping.hidden_gradients import HiddenGradients, hidden_gradients
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.rows import Filling
+from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.model_wrapping.traits import Traits
 from interpreto.types import InferenceMode, Removal, Task
 
@@ -135,6 +137,10 @@ class Scorer:
             gradients: Whether gradients are wanted; otherwise only the scores at the points are.
         """
         return self._gradients.moments(texts, embeddings, baselines, paths, gradients=gradients)
+
+    def hidden_gradients(self, texts: Sequence[ExplainedText], point: SplitPoint) -> Iterator[HiddenGradients]:
+        """Gradients of target scores with respect to hidden states at a split point, text by text, short ones first."""
+        return hidden_gradients(self._forward, texts, point)
 
     def _read(self, texts: Sequence[ExplainedText], rows: Sequence[Bool[Tensor, "_ _"]]) -> list[Tensor]:
         """What is read `(p, r)` of each text under each of its rows of kept tokens `(p, l)`."""
