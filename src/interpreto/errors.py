@@ -26,6 +26,10 @@ class StoreError(InterpretoError, OSError):
     """A folder that cannot be written: a full disk, no permission."""
 
 
+class ModelCallError(InterpretoError, RuntimeError):
+    """A language model that cannot be asked at all: no key, a wrong one, no such model, nothing left to pay with."""
+
+
 class MissingExtraError(InterpretoError, ImportError):
     """An optional dependency that a call needs is not installed."""
 

@@ -89,6 +89,14 @@ class Extraction:
             tensors["predictions"] = predicted[sources[side].inputs.long() - first]
         return Activations(tensors, {p.name: sources[p.in_decoder] for p in self.points}, self.granularity)
 
+    def sources(self, samples: Sequence[Sample], first: int = 0) -> dict[str, RowSources]:
+        """By split point, where the rows that `read` gives come from; runs no model."""
+        by_side = {
+            side: self._sources(samples, [self._elements(sample, side) for sample in samples], first)
+            for side in self._sides
+        }
+        return {point.name: by_side[point.in_decoder] for point in self.points}
+
     @property
     def _sides(self) -> list[bool]:
         return sorted({point.in_decoder for point in self.points})
