@@ -186,7 +186,7 @@ def _read_about(folder: Path) -> dict[str, Any] | None:
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["format"] != _FORMAT:
             raise InputError(f"{path}: expected a store of format {_FORMAT}, got {about['format']!r}")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{path}: expected the description of a store, got a damaged file ({error!r})") from error

@@ -92,7 +92,7 @@ class Extraction:
     def sources(self, samples: Sequence[Sample], first: int = 0) -> dict[str, RowSources]:
         """By split point, where the rows that `read` gives come from; runs no model."""
         by_side = {
-            side: self._sources(samples, [self._elements(sample, side) for sample in samples], first)
+            side: self._sources(samples, [self.elements(sample, side) for sample in samples], first)
             for side in self._sides
         }
         return {point.name: by_side[point.in_decoder] for point in self.points}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 
@@ -82,7 +83,9 @@ def find_split_points(traits: Traits, wanted: int | str | Sequence[int | str]) -
     """
     numbered = blocks(traits)
     found: dict[str, SplitPoint] = {}
-    for item in [wanted] if isinstance(wanted, (int, str)) else list(wanted):
+    several = isinstance(wanted, Sequence) and not isinstance(wanted, str)
+    items: list[Any] = list(wanted) if several else [wanted]  # type: ignore[arg-type]
+    for item in items:
         matches = _matches(traits, item, numbered)
         if not matches:
             near = get_close_matches(str(item), [*numbered, *_paths(traits)], n=5, cutoff=0.4)
@@ -105,7 +108,7 @@ def _matches(traits: Traits, item: int | str, numbered: dict[str, SplitPoint]) -
     if number is not None:
         stack, number = number if isinstance(number, tuple) else ("", number)
         own = {name: point for name, point in numbered.items() if name.rpartition(".")[0] == stack}
-        if not own and numbered:
+        if not own and numbered and not stack:
             raise InputError(
                 f"split_points: this model has an encoder and a decoder, so {item} is not clear; "
                 f"write 'encoder.{number}' or 'decoder.{number}'"
