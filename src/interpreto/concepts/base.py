@@ -21,9 +21,9 @@ from interpreto.concepts.fitting import FitLog, FitReport, measured
 from interpreto.concepts.importance import (
     ConceptGradients,
     ConceptImportance,
+    ImportanceMethod,
     ImportanceTable,
     LocalImportance,
-    Method,
     concept_gradients,
     weighed,
 )
@@ -130,7 +130,7 @@ class ConceptExplainer(ABC):
         Reference: Fel et al. (2023), A holistic approach to unifying automatic concept extraction and concept
         importance estimation, section 3.2, arXiv:2306.07304; Poche et al. (2025), ConSim, arXiv:2501.05855.
         """
-        method: Method = "gradient_x_concept" if concepts_x_gradients else "gradient"
+        method = ImportanceMethod.GRADIENT_X_CONCEPT if concepts_x_gradients else ImportanceMethod.GRADIENT
         found = self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size)
         by_number = {one.number: weighed(one, method) for one in found}
         return [by_number[number] for number in range(len(by_number))]
@@ -142,7 +142,7 @@ class ConceptExplainer(ABC):
         activation_granularity: ActivationGranularity | str = ActivationGranularity.TOKEN,
         *,
         aggregation: Aggregation | str = Aggregation.MEAN,
-        method: Method = "gradient_x_concept",
+        method: ImportanceMethod | str = ImportanceMethod.GRADIENT_X_CONCEPT,
         inference_mode: InferenceMode | str = InferenceMode.LOGITS,
         batch_size: int | None = None,
     ) -> ConceptImportance:
@@ -163,7 +163,7 @@ class ConceptExplainer(ABC):
         Returns:
             Tables by target and over all, absolute and signed, plain and normalised.
         """
-        table = ImportanceTable(method)
+        table = ImportanceTable(choice("method", method, ImportanceMethod))
         for one in self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size):
             table.add(one)
         return table.result()
@@ -175,11 +175,12 @@ class ConceptExplainer(ABC):
         activation_granularity: ActivationGranularity | str = ActivationGranularity.TOKEN,
         *,
         aggregation: Aggregation | str = Aggregation.MEAN,
-        method: Method = "gradient_x_concept",
+        method: ImportanceMethod | str = ImportanceMethod.GRADIENT_X_CONCEPT,
         inference_mode: InferenceMode | str = InferenceMode.LOGITS,
         batch_size: int | None = None,
     ) -> list[LocalImportance]:
         """The concepts in every row of each text, and what they weigh; arguments as in `importance`."""
+        how = choice("method", method, ImportanceMethod)
         extraction = self._split().extraction(activation_granularity, aggregation)
         found: dict[int, LocalImportance] = {}
         for one in self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size):
@@ -191,7 +192,7 @@ class ConceptExplainer(ABC):
                 tuple((element.part, element.start, element.end) for element in elements),
                 one.scores,
                 one.codes,
-                weighed(one, method),
+                weighed(one, how),
             )
         return [found[number] for number in range(len(found))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,14 @@ from interpreto.types import InferenceMode
 if TYPE_CHECKING:
     import pandas
 
-Method = Literal["gradient", "gradient_x_concept"]
+
+class ImportanceMethod(str, Enum):
+    """What a concept's weight is, from its code `z` and a target score `f`."""
+
+    GRADIENT = "gradient"
+    """`df/dz`: what one more unit of the concept would do."""
+    GRADIENT_X_CONCEPT = "gradient_x_concept"
+    """`z df/dz`: what the concept adds to the score where the model is linear in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +272,7 @@ class ConceptImportance:
 class ImportanceTable:
     """Running sums, so that no table of texts, rows and concepts is ever made."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: ImportanceMethod) -> None:
         self._method = method
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
         self._counts: dict[str, int] = {}
@@ -284,17 +292,9 @@ class ImportanceTable:
         counts = torch.tensor([self._counts[name] for name in names])
         signed = torch.stack([self._sums[name][0] for name in names]) / counts[:, None]
         absolute = torch.stack([self._sums[name][1] for name in names]) / counts[:, None]
-        return ConceptImportance(self._method, tuple(names), counts, signed, absolute)
+        return ConceptImportance(self._method.value, tuple(names), counts, signed, absolute)
 
 
-def weighed(found: ConceptGradients, method: Method) -> Float[Tensor, "t g c"]:
-    """Gradients, or gradients times codes.
-
-    Raises:
-        InputError: Another method.
-    """
-    if method == "gradient":
-        return found.gradients
-    if method == "gradient_x_concept":
-        return found.gradients * found.codes
-    raise InputError(f"method: expected 'gradient' or 'gradient_x_concept', got {method!r}")
+def weighed(found: ConceptGradients, method: ImportanceMethod) -> Float[Tensor, "t g c"]:
+    """Gradients, or gradients times codes."""
+    return found.gradients if method is ImportanceMethod.GRADIENT else found.gradients * found.codes
