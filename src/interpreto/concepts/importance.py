@@ -80,6 +80,11 @@ def concept_gradients(
     for found in scorer.hidden_gradients(texts, point):
         text, own = texts[found.number], elements[found.number]
         rows = extraction.rows(found.hidden, text.sample, own, point)
+        if rows.shape[1] != concept_model.width:
+            raise InputError(
+                f"split point {point.name!r}: expected the width {concept_model.width} that the concepts have, got "
+                f"{rows.shape[1]}; fit them on this model's activations"
+            )
         moved = torch.stack(
             [found.gradients[:, places].sum(dim=1) for places in extraction.carriers(text.sample, own, point)], dim=1
         )
