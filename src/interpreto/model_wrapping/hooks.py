@@ -167,7 +167,7 @@ def visited(
         changed = False
         for name, place in places.items():
             if place.module is module and place.call == number and place.entering is entering:
-                answer = visit(name, _first_tensor(value, name))
+                answer = visit(name, first_tensor(value, name))
                 left.discard(name)
                 if answer is not None:
                     value, changed = _with_first_tensor(value, answer), True
@@ -189,8 +189,12 @@ def visited(
             end.__traceback__ = None
 
 
-def _first_tensor(value: Any, name: str) -> Tensor:
-    """The hidden states in what a module takes or answers: alone, first of a tuple, or first field of an output."""
+def first_tensor(value: Any, name: str) -> Tensor:
+    """The hidden states in what a module takes or answers: alone, first of a tuple, or first field of an output.
+
+    Raises:
+        ModelError: None there.
+    """
     found = value if isinstance(value, Tensor) else value[0] if value is not None and len(value) else None
     if not isinstance(found, Tensor):
         raise ModelError(f"split point {name!r}: expected a module with hidden states, got {type(found).__name__}")

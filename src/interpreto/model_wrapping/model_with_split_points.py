@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,21 @@ from interpreto.model_wrapping.activations import ActivationGranularity, Activat
 from interpreto.model_wrapping.explained import Explained
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.extraction import Extraction
-from interpreto.model_wrapping.readers import HookReader
+from interpreto.model_wrapping.nnsight_reader import NnsightReader
+from interpreto.model_wrapping.readers import HookReader, Reader
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.split_points import SplitPoint, blocks, find_split_points
 from interpreto.model_wrapping.targets import Contrast, output_readout, split_targets
 from interpreto.model_wrapping.traits import Traits
 from interpreto.text import Sample, Token, find_elements, split_inputs
 from interpreto.types import Granularity, InferenceMode, Task
+
+
+class Backend(str, Enum):
+    """Who reads activations."""
+
+    HOOKS = "hooks"
+    NNSIGHT = "nnsight"
 
 
 class ModelWithSplitPoints:
@@ -45,8 +54,11 @@ class ModelWithSplitPoints:
         device_map: Passed to `from_pretrained`.
         batch_size: Texts a forward pass; changes nothing but speed and memory. By default the engine chooses.
         truncation: Whether texts longer than the model reads are cut, with a warning, in place of refused.
+        backend: Who reads activations: plain hooks, or `"nnsight"` (an extra), which gives the same numbers, runs
+            every pass to its end, and is the door to models that run elsewhere.
 
     Raises:
+        MissingExtraError: nnsight is asked for and not installed.
         InputError: No such block or module, or a loaded model without its tokenizer.
 
     >>> from interpreto.demo import load
@@ -68,6 +80,7 @@ class ModelWithSplitPoints:
         device_map: Any = None,
         batch_size: int | None = None,
         truncation: bool = False,
+        backend: Backend | str = Backend.HOOKS,
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -83,6 +96,8 @@ class ModelWithSplitPoints:
         self.split_points: tuple[SplitPoint, ...] = tuple(find_split_points(self.traits, split_points))
         self.batch_size = batch_size
         self.truncation = truncation
+        nnsight = choice("backend", backend, Backend) is Backend.NNSIGHT
+        self._reader: Reader = NnsightReader(self.traits) if nnsight else HookReader(self.traits)
 
     def __repr__(self) -> str:
         names = [point.name for point in self.split_points]
@@ -179,7 +194,7 @@ class ModelWithSplitPoints:
         """
         return Extraction(
             self.traits,
-            HookReader(self.traits),
+            self._reader,
             self.split_points,
             choice("granularity", granularity, ActivationGranularity),
             choice("aggregation", aggregation, Aggregation),
