@@ -55,6 +55,9 @@ class ConceptExplainer(ABC):
     _: KW_ONLY
     split_point: int | str | None = None
 
+    codes_have_a_sign: ClassVar[bool] = False
+    """Whether codes can be negative, so that a direction and its opposite are one concept."""
+
     @property
     @abstractmethod
     def concept_model(self) -> ConceptModel:
@@ -181,10 +184,10 @@ class ConceptExplainer(ABC):
     ) -> list[LocalImportance]:
         """The concepts in every row of each text, and what they weigh; arguments as in `importance`."""
         how = choice("method", method, ImportanceMethod)
-        extraction = self._split().extraction(activation_granularity, aggregation)
+        extraction = self.split.extraction(activation_granularity, aggregation)
         found: dict[int, LocalImportance] = {}
         for one in self._gradients(inputs, targets, activation_granularity, aggregation, inference_mode, batch_size):
-            elements = extraction.elements(one.sample, self._point().in_decoder)
+            elements = extraction.elements(one.sample, self.point.in_decoder)
             found[one.number] = LocalImportance(
                 one.number,
                 one.target_names,
@@ -209,8 +212,8 @@ class ConceptExplainer(ABC):
             check_count("batch_size", batch_size, 1)
         return concept_gradients(
             self.concept_model,
-            self._split(),
-            self._point(),
+            self.split,
+            self.point,
             inputs,
             targets,
             granularity=granularity,
@@ -219,14 +222,26 @@ class ConceptExplainer(ABC):
             batch_size=batch_size,
         )
 
-    def _split(self) -> ModelWithSplitPoints:
+    @property
+    def split(self) -> ModelWithSplitPoints:
+        """The split model.
+
+        Raises:
+            InputError: There is none.
+        """
         if self.model_with_split_points is None:
             raise InputError("model_with_split_points: expected a split model for this call, got None")
         return self.model_with_split_points
 
-    def _point(self) -> SplitPoint:
+    @property
+    def point(self) -> SplitPoint:
+        """The split point.
+
+        Raises:
+            InputError: There are several and no choice.
+        """
         name = self.split_point_name()
-        return next(point for point in self._split().split_points if point.name == name)
+        return next(point for point in self.split.split_points if point.name == name)
 
     def split_point_name(self, names: Mapping[str, Any] | None = None) -> str:
         """The split point's name, among these or the model's.
@@ -235,7 +250,7 @@ class ConceptExplainer(ABC):
             InputError: None of that name, or several and no choice.
         """
         if names is None:
-            names = {point.name: None for point in self._split().split_points}
+            names = {point.name: None for point in self.split.split_points}
         known = [name for name in names if name != "predictions"]
         if self.split_point is None:
             if len(known) == 1:

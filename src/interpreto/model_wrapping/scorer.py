@@ -18,6 +18,7 @@ from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.gradients import Gradients, Moments, Path
+from interpreto.model_wrapping.hidden_edits import Edit, edited_scores
 from interpreto.model_wrapping.hidden_gradients import HiddenGradients, hidden_gradients
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.rows import Filling
@@ -141,6 +142,10 @@ class Scorer:
     def hidden_gradients(self, texts: Sequence[ExplainedText], point: SplitPoint) -> Iterator[HiddenGradients]:
         """Gradients of target scores with respect to hidden states at a split point, text by text, short ones first."""
         return hidden_gradients(self._forward, texts, point)
+
+    def edited_scores(self, texts: Sequence[ExplainedText], point: SplitPoint, edit: Edit) -> list[Float[Tensor, " _"]]:
+        """Target scores `(t,)` of each text, with its hidden states at the point replaced on the way."""
+        return edited_scores(self._forward, texts, point, edit)
 
     def _read(self, texts: Sequence[ExplainedText], rows: Sequence[Bool[Tensor, "_ _"]]) -> list[Tensor]:
         """What is read `(p, r)` of each text under each of its rows of kept tokens `(p, l)`."""

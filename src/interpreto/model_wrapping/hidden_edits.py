@@ -1,0 +1,56 @@
+"""Target scores of a model whose hidden states at a split point are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interpreto.model_wrapping.explained_text import ExplainedText
+from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
+from interpreto.model_wrapping.hooks import untouched, visited
+from interpreto.model_wrapping.readers import places_of, shaped
+from interpreto.model_wrapping.rows import Rows
+from interpreto.model_wrapping.split_points import SplitPoint
+
+Edit = Callable[[int, Tensor], Tensor]
+"""From the number of a text and its hidden states `(l, d)` to what takes their place."""
+
+
+def edited_scores(
+    forward: Forward, texts: Sequence[ExplainedText], point: SplitPoint, edit: Edit
+) -> list[Float[Tensor, " _"]]:
+    """Target scores `(t,)` of each text, with its hidden states at the point replaced on the way.
+
+    Cost: one forward pass a text.
+    """
+    rows = untouched_rows(texts)
+    places = places_of(forward.traits, [point])
+    found: list[Tensor] = [torch.empty(0)] * len(texts)
+    with untouched(forward.traits.model), torch.no_grad():
+        for batch in forward.batches(texts, rows):
+            batch_rows = forward.rows(texts, rows, batch)
+            lengths = batch_rows.streams[-1 if point.in_decoder else 0].lengths.tolist()
+
+            def visit(
+                name: str,
+                hidden: Tensor,
+                batch: list[tuple[int, int]] = batch,
+                batch_rows: Rows = batch_rows,
+                lengths: list[int] = lengths,
+            ) -> Tensor:
+                changed = shaped(hidden, batch_rows, name).clone()
+                for row, (k, _) in enumerate(batch):
+                    changed[row, : lengths[row]] = edit(k, changed[row, : lengths[row]]).to(changed)
+                return changed.reshape(hidden.shape)
+
+            with visited(places, visit):
+                logits = forward.logits(batch_rows)
+            own = [texts[k] for k, _ in batch]
+            read = forward.gather(logits, own).cpu()
+            for (k, _), text, values in zip(batch, own, read, strict=True):
+                found[k] = text.readout.scores(values[None, : len(text.readout.reads)], forward.mode)[0]
+                refuse_nan(found[k], text)
+    return found
