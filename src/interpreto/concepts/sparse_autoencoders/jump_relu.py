@@ -1,0 +1,142 @@
+"""Sparse autoencoder whose codes jump from 0 to a threshold of their own."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interpreto.concepts.concept_model import ConceptModel
+from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts, linear_start
+from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder
+from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered
+from interpreto.concepts.sparse_autoencoders.start import Start
+from interpreto.concepts.sparse_autoencoders.training import Training
+from interpreto.errors import InputError
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class JumpReLUSAE(LinearSparseAutoencoder):
+    """Codes are `p` where it is above the concept's threshold, else 0.
+
+    Args:
+        threshold: `theta >= 0`, one a concept.
+    """
+
+    threshold: Float[Tensor, " c"]
+
+    in_units: ClassVar[tuple[str, ...]] = ("bias", "encoder_bias", "threshold")
+
+    def encode(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
+        """`p 1[p > theta]`; the gradient flows through `p`."""
+        p = self.pre_activations(activations)
+        return p * (p > self.threshold)
+
+
+def jump_relu(p: Float[Tensor, "n c"], threshold: Float[Tensor, " c"], width: float) -> Float[Tensor, "n c"]:
+    """`p 1[p > theta]`, and a gradient for theta where there is none: `-(theta / eps) K((p - theta) / eps)`.
+
+    `K` is 1 on (-1/2, 1/2) and 0 elsewhere.
+
+    Args:
+        p: Pre-activations.
+        threshold: `theta`.
+        width: `eps`.
+    """
+    codes: Tensor = _JumpReLU.apply(p, threshold, width)  # type: ignore[no-untyped-call]  # torch's own lack
+    return codes
+
+
+def step(p: Float[Tensor, "n c"], threshold: Float[Tensor, " c"], width: float) -> Float[Tensor, "n c"]:
+    """`1[p > theta]`, and a gradient for theta where there is none: `-(1 / eps) K((p - theta) / eps)`; none for `p`."""
+    active: Tensor = _Step.apply(p, threshold, width)  # type: ignore[no-untyped-call]  # torch's own lack
+    return active
+
+
+class _JumpReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, threshold: Tensor, width: float) -> Tensor:
+        ctx.save_for_backward(p, threshold)
+        ctx.width = width
+        return p * (p > threshold)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, Tensor, None]:
+        p, threshold = ctx.saved_tensors
+        near = (p - threshold).abs() < ctx.width / 2
+        to_threshold = -(threshold / ctx.width) * (gradients[0] * near).sum(dim=0)
+        return gradients[0] * (p > threshold), to_threshold, None
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, threshold: Tensor, width: float) -> Tensor:
+        ctx.save_for_backward(p, threshold)
+        ctx.width = width
+        return (p > threshold).to(p.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[None, Tensor, None]:
+        p, threshold = ctx.saved_tensors
+        near = (p - threshold).abs() < ctx.width / 2
+        return None, -(gradients[0] * near).sum(dim=0) / ctx.width, None
+
+
+@final
+@dataclass(eq=False)
+class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
+    """Concepts of a sparse autoencoder whose codes jump from 0 to a learned threshold, penalised by their number.
+
+    Minimises `(|x - z D - b|^2 + w L0) / variance` with `z = p 1[p > theta]`, where `w` is steered so that `target_l0`
+    concepts are active in a row. Thresholds learn by straight-through gradients: from rows where `p` is within half a
+    bandwidth of theta.
+
+    Args:
+        target_l0: Mean number of concepts in a row.
+        bandwidth: `eps`, in units of `sqrt(d / target_l0)`, about the size of a code while training.
+
+    Reference: Rajamanoharan et al. (2024), Jumping ahead: improving reconstruction fidelity with JumpReLU sparse
+    autoencoders, section 3, arXiv:2407.14435.
+    """
+
+    _: KW_ONLY
+    target_l0: float
+    bandwidth: float = 0.1
+
+    concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (JumpReLUSAE,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_target_l0(self.target_l0, self.nb_concepts)
+        if not self.bandwidth > 0:
+            raise InputError(f"bandwidth: expected a number above 0, got {self.bandwidth}")
+
+    def start(self, start: Start, training: Training) -> Parameters:
+        """Random directions."""
+        training.buffers["weight"] = start.first_weight
+        width = self._width(start.rows)
+        return {**linear_start(start), "threshold": start.middle.new_full((self.nb_concepts,), width)}
+
+    def model(self, parameters: Parameters, training: Training) -> JumpReLUSAE:
+        """The autoencoder of these parameters."""
+        return JumpReLUSAE(**parameters)
+
+    def constrain(self, parameters: Parameters, training: Training) -> None:
+        """Thresholds stay at or above 0."""
+        parameters["threshold"].clamp_(min=0)
+
+    def loss(self, model: JumpReLUSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
+        """Squared error and weighted number of active concepts."""
+        p, width = model.pre_activations(x), self._width(x)
+        codes, active = jump_relu(p, model.threshold, width), step(p, model.threshold, width)
+        l0 = active.sum() / len(x)
+        training.saw((active.detach() > 0).any(dim=0), len(x))
+        weight = steered(training, l0.detach(), self.target_l0)
+        return training.unexplained(x - model.decode(codes)) + weight * l0 / training.variance
+
+    def _width(self, x: Float[Tensor, "n d"]) -> float:
+        return float(self.bandwidth * (x.shape[1] / self.target_l0) ** 0.5)

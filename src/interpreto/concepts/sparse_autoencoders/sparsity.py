@@ -1,0 +1,43 @@
+"""Steering a training to the number of active concepts that was asked for."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interpreto.concepts.sparse_autoencoders.training import Training
+from interpreto.errors import InputError
+
+_RATE = 0.02
+
+
+def steered(training: Training, l0: Float[Tensor, ""], target: float) -> Float[Tensor, ""]:
+    """The weight of the sparsity term, after it has been turned up or down.
+
+    Where a row has more active concepts than the target the weight grows a little every step, where fewer it shrinks:
+    `log w += rate * clip(log(l0 / target), -1, 1)`. It stays on the device, so no step waits for it.
+
+    Args:
+        training: Keeps the weight in its buffer `weight`.
+        l0: Mean number of active concepts in a row of the batch.
+        target: What it should be.
+    """
+    weight = training.buffers["weight"]
+    with torch.no_grad():
+        surplus = (l0.clamp(min=0.1) / target).log().clamp(-1, 1)
+        weight *= (surplus * _RATE * training.learning_rate).exp()
+    return weight * training.sparsity
+
+
+def check_target_l0(target_l0: float, nb_concepts: int) -> None:
+    """Refuse a number of active concepts that there cannot be.
+
+    Raises:
+        InputError: Not between 0 and the number of concepts.
+    """
+    if not 0 < target_l0 < nb_concepts:
+        raise InputError(
+            f"target_l0: expected more than 0 and fewer than the concepts ({nb_concepts}), got {target_l0}; "
+            "it is the mean number of concepts in a row"
+        )
