@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 import transformers
@@ -131,6 +131,34 @@ class ModelWithSplitPoints:
     def point_name(self, split_point: int | str) -> str:
         """The name of a split point that a user writes as number or path."""
         return find_split_points(self.traits, split_point)[0].name
+
+    @overload
+    def get_activations(
+        self,
+        inputs: Any,
+        granularity: ActivationGranularity | str = ...,
+        *,
+        aggregation: Aggregation | str = ...,
+        targets: Any = ...,
+        include_predicted_classes: bool = ...,
+        store: None = None,
+        dtype: torch.dtype | None = ...,
+        progress: bool = ...,
+    ) -> Activations: ...
+
+    @overload
+    def get_activations(
+        self,
+        inputs: Any,
+        granularity: ActivationGranularity | str = ...,
+        *,
+        aggregation: Aggregation | str = ...,
+        targets: Any = ...,
+        include_predicted_classes: bool = ...,
+        store: str | Path,
+        dtype: torch.dtype | None = ...,
+        progress: bool = ...,
+    ) -> ActivationStore: ...
 
     def get_activations(
         self,

@@ -33,13 +33,11 @@ def matched_cosines(
     cosines = _unit(dictionary) @ _unit(other).T
     cosines = cosines.abs() if sign_free else cosines
     rows, columns = linear_sum_assignment(cosines.numpy(), maximize=True)
-    matched: Tensor = cosines[torch.from_numpy(rows), torch.from_numpy(columns)]
-    return matched
+    return cosines[torch.from_numpy(rows), torch.from_numpy(columns)]
 
 
 def _unit(dictionary: Tensor) -> Tensor:
-    rows = dictionary.detach().cpu().double()
-    return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return torch.nn.functional.normalize(dictionary.detach().cpu().double(), dim=1)
 
 
 @final

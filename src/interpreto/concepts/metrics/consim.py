@@ -1,0 +1,334 @@
+"""How useful explanations are to somebody who wants to predict the model: a language model takes the user's place."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from interpreto.concepts.base import ConceptExplainer
+from interpreto.concepts.importance import ConceptImportance, LocalImportance
+from interpreto.errors import InputError, check_count
+from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation, choice
+from interpreto.model_wrapping.llm_interface import Chat, Failure, LLMInterface
+from interpreto.text import split_inputs
+
+
+class ConSimPrompt(str, Enum):
+    """What the simulator is told. `L` prompts are the controls: they have no explanation."""
+
+    L1 = "L1"
+    """The task alone."""
+    L2 = "L2"
+    """Texts with the model's predictions."""
+    E1 = "E1"
+    """The concepts that matter to each class."""
+    E2 = "E2"
+    """Both."""
+    E3 = "E3"
+    """Both, and what the concepts weigh in each of those texts."""
+    U1 = "U1"
+    """The same, and what they weigh in the texts that are asked about: an upper bound, for it leaks."""
+
+    @property
+    def control(self) -> ConSimPrompt:
+        """The prompt without the explanation."""
+        return ConSimPrompt.L1 if self in (ConSimPrompt.L1, ConSimPrompt.E1) else ConSimPrompt.L2
+
+
+@dataclass(frozen=True, slots=True)
+class ConSimResult:
+    """Shares of predictions that the simulator got right.
+
+    Args:
+        scores: By prompt, one score a seed; `None` where there was no usable answer.
+        chance: What guessing gets: one divided by the number of classes that are asked about.
+    """
+
+    scores: Mapping[str, tuple[float | None, ...]]
+    chance: float
+
+    def score(self, prompt: ConSimPrompt | str) -> float:
+        """Mean over the seeds that have an answer; NaN where none has."""
+        known = [score for score in self.scores[ConSimPrompt(prompt).value] if score is not None]
+        return sum(known) / len(known) if known else float("nan")
+
+    def gains(self, prompt: ConSimPrompt | str) -> tuple[float, ...]:
+        """What the explanation adds to its control, seed by seed."""
+        prompt = ConSimPrompt(prompt)
+        pairs = zip(self.scores[prompt.value], self.scores[prompt.control.value], strict=True)
+        return tuple(own - control for own, control in pairs if own is not None and control is not None)
+
+    def gain(self, prompt: ConSimPrompt | str) -> tuple[float, float]:
+        """Mean gain over its control, and half the width of its 95 % interval (Student's t over seeds)."""
+        from scipy.stats import t
+
+        gains = torch.tensor(self.gains(prompt), dtype=torch.float64)
+        if len(gains) < 2:
+            return (float(gains.mean()) if len(gains) else float("nan")), float("nan")
+        return float(gains.mean()), float(t.ppf(0.975, len(gains) - 1) * gains.std() / len(gains) ** 0.5)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConSim:
+    """Automated simulatability: the share of a classifier's predictions that a language model foresees.
+
+    The simulator is told the classes and, by prompt, some texts with the classifier's predictions, the concepts that
+    matter to each class, and what they weigh in those texts. It is then asked about other texts. It is scored against
+    the classifier's predictions, not against the truth, and the gain over the prompt without explanation is what the
+    explanation is worth. Texts are drawn evenly over predicted classes, and over right and wrong predictions where the
+    true labels are given; no text is both learned from and asked about.
+
+    Cost: one call to the language model a prompt and seed.
+
+    Args:
+        concept_explainer: Fitted concepts of a split classifier.
+        llm_interface: The simulator; set its temperature to 0.
+        activation_granularity: What one row belongs to; the same as in the fit.
+        aggregation: How rows of several tokens become one.
+        n_learning: Texts that are shown with their predictions.
+        n_evaluation: Texts that are asked about.
+        n_seeds: How many draws of texts.
+        threshold: Concepts below this share of a class's (or text's) total weight are not told.
+        anonymous: Whether classes are called `Class_0`, `Class_1`, ..., so that knowledge of the world is no help.
+        seed: Seed of the first draw.
+
+    Reference: Poche et al. (2025), ConSim: measuring concept-based explanations' effectiveness with automated
+    simulatability, arXiv:2501.05855.
+    """
+
+    concept_explainer: ConceptExplainer
+    llm_interface: LLMInterface
+    activation_granularity: ActivationGranularity | str = ActivationGranularity.CLS_TOKEN
+    aggregation: Aggregation | str = Aggregation.MEAN
+    n_learning: int = 20
+    n_evaluation: int = 20
+    n_seeds: int = 5
+    threshold: float = 0.05
+    anonymous: bool = False
+    seed: int = 0
+
+    higher_is_better: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name in ("n_learning", "n_evaluation", "n_seeds"):
+            check_count(name, getattr(self, name), 1)
+        check_count("seed", self.seed, 0)
+        if not 0 <= self.threshold < 1:
+            raise InputError(f"threshold: expected a share from 0 to less than 1, got {self.threshold!r}")
+
+    def __call__(
+        self,
+        inputs: Any,
+        interpretations: Mapping[int, Any],
+        *,
+        labels: Sequence[int] | Tensor | None = None,
+        prompts: Sequence[ConSimPrompt | str] = (ConSimPrompt.E2,),
+    ) -> ConSimResult:
+        """Scores of the prompts and of their controls.
+
+        Args:
+            inputs: Texts that the classifier reads; each seed draws from them.
+            interpretations: What the concepts are called: by number a text, or a reading with a `label`. Concepts
+                without a label are not told.
+            labels: The true class of each text.
+            prompts: What the simulator is told; see `ConSimPrompt`.
+
+        Raises:
+            InputError: Too few texts, labels of another number, or a model that is no classifier.
+            ModelCallError: The language model cannot be asked at all.
+        """
+        chats, truths, chance = self._material(inputs, interpretations, labels, prompts)
+        asked = [chat for per_seed in chats.values() for chat in per_seed]
+        answers = self.llm_interface.generate(asked)
+        scores: dict[str, tuple[float | None, ...]] = {}
+        for k, name in enumerate(chats):
+            own = answers[k * self.n_seeds : (k + 1) * self.n_seeds]
+            scores[name] = tuple(
+                self._scored(answer, truth, f"{name}, seed {self.seed + s}")
+                for s, (answer, truth) in enumerate(zip(own, truths, strict=True))
+            )
+        return ConSimResult(scores, chance)
+
+    def prompts(
+        self,
+        inputs: Any,
+        interpretations: Mapping[int, Any],
+        *,
+        labels: Sequence[int] | Tensor | None = None,
+        prompts: Sequence[ConSimPrompt | str] = (ConSimPrompt.E2,),
+    ) -> dict[str, list[Chat]]:
+        """What would be asked, by prompt and seed, without asking it."""
+        return self._material(inputs, interpretations, labels, prompts)[0]
+
+    def _material(
+        self,
+        inputs: Any,
+        interpretations: Mapping[int, Any],
+        labels: Sequence[int] | Tensor | None,
+        prompts: Sequence[ConSimPrompt | str],
+    ) -> tuple[dict[str, list[Chat]], list[list[str]], float]:
+        explainer = self.concept_explainer
+        texts = split_inputs(inputs)
+        wanted = [choice("prompts", prompt, ConSimPrompt) for prompt in prompts]
+        wanted = list(dict.fromkeys([*(p.control for p in wanted), *wanted]))
+        needed = self.n_learning + self.n_evaluation
+        if len(texts) < needed:
+            raise InputError(
+                f"inputs: expected at least {needed} texts, to learn from and to ask about, got {len(texts)}"
+            )
+        if labels is not None and len(labels) != len(texts):
+            raise InputError(f"labels: expected {len(texts)} (one per input), got {len(labels)}")
+        split = explainer.split
+        predicted = split.get_activations(texts, ActivationGranularity.CLS_TOKEN, include_predicted_classes=True)[
+            "predictions"
+        ]
+        present = sorted(set(predicted.tolist()))
+        names = {c: f"Class_{k}" if self.anonymous else split.traits.names_of(c) for k, c in enumerate(present)}
+        told = _labels_of(interpretations)
+        importance = None
+        if any(prompt.value[0] != "L" for prompt in wanted):
+            importance = explainer.importance(texts, None, self.activation_granularity, aggregation=self.aggregation)
+        right = None if labels is None else torch.as_tensor(labels).eq(predicted)
+        chats: dict[str, list[Chat]] = {prompt.value: [] for prompt in wanted}
+        truths = []
+        for s in range(self.n_seeds):
+            rng = torch.Generator().manual_seed(self.seed + s)
+            asked = _even_draw(predicted, right, self.n_evaluation, rng, taken=set())
+            shown = _even_draw(predicted, right, self.n_learning, rng, taken=set(asked))
+            truths.append([names[int(predicted[k])] for k in asked])
+            local = {}
+            if {ConSimPrompt.E3, ConSimPrompt.U1} & set(wanted):
+                numbers = [*shown, *asked]
+                own = [[int(predicted[k])] for k in numbers]
+                found = explainer.local_importance(
+                    [texts[k] for k in numbers], own, self.activation_granularity, aggregation=self.aggregation
+                )
+                local = dict(zip(numbers, found, strict=True))
+            for prompt in wanted:
+                chats[prompt.value].append(
+                    self._chat(prompt, texts, names, predicted, told, importance, local, shown, asked)
+                )
+        return chats, truths, 1 / len(present)
+
+    def _chat(
+        self,
+        prompt: ConSimPrompt,
+        texts: Sequence[Any],
+        names: Mapping[int, str],
+        predicted: Int[Tensor, " n"],
+        told: Mapping[int, str],
+        importance: ConceptImportance | None,
+        local: Mapping[int, LocalImportance],
+        shown: Sequence[int],
+        asked: Sequence[int],
+    ) -> Chat:
+        system = [
+            "You simulate a text classifier: you say which class it predicts for a text. Its predictions may be wrong; "
+            "you are right when you say what it says, not when you say the truth.",
+            f"The classes are: {', '.join(names.values())}.",
+        ]
+        if prompt.value[0] != "L" and importance is not None:
+            system.append("What speaks for (++, +) and against (-, --) each class, in the classifier's eyes:")
+            of_class = {name: k for k, name in enumerate(importance.target_names)}
+            for number, name in names.items():
+                weights = importance.signed[of_class[self.concept_explainer.split.traits.names_of(number)]]
+                system.append(f"{name}: {self._weights(weights, told)}")
+        user = []
+        if prompt not in (ConSimPrompt.L1, ConSimPrompt.E1):
+            user.append("Texts with the classifier's predictions:")
+            for k, number in enumerate(shown):
+                user.append(f"Sample_{k}: {_one_line(texts[number])}")
+                if prompt in (ConSimPrompt.E3, ConSimPrompt.U1):
+                    user.append(f"Concepts of Sample_{k}: {self._weights(local[number].weights[0].sum(dim=0), told)}")
+                user.append(f"Class of Sample_{k}: {names[int(predicted[number])]}")
+        user.append("Which class does the classifier predict for each of these texts?")
+        for k, number in enumerate(asked, start=len(shown)):
+            user.append(f"Sample_{k}: {_one_line(texts[number])}")
+            if prompt is ConSimPrompt.U1:
+                user.append(f"Concepts of Sample_{k}: {self._weights(local[number].weights[0].sum(dim=0), told)}")
+        user.append(
+            f"Answer with {len(asked)} lines, one for each of these texts and nothing else, as `Sample_i: class`."
+        )
+        return ({"role": "system", "content": "\n".join(system)}, {"role": "user", "content": "\n".join(user)})
+
+    def _weights(self, weights: Float[Tensor, " c"], told: Mapping[int, str]) -> str:
+        """Concepts by their share of the total weight, in four steps."""
+        shares = weights / weights.abs().sum().clamp(min=1e-30)
+        order = shares.abs().argsort(descending=True, stable=True).tolist()
+        found = []
+        for concept in order:
+            share = float(shares[concept])
+            if abs(share) < self.threshold or concept not in told:
+                continue
+            sign = "+" if share > 0 else "-"
+            found.append(f"{told[concept]} ({sign * (2 if abs(share) >= 6 * self.threshold else 1)})")
+        return ", ".join(found) or "nothing in particular"
+
+    def _scored(self, answer: Any, truth: Sequence[str], where: str) -> float | None:
+        """Share of the asked texts that were foreseen; `None`, with a warning, for an answer that says nothing."""
+        reason = answer.reason if isinstance(answer, Failure) else "it names no sample"
+        given = {} if isinstance(answer, Failure) else parsed_answer(answer.text)
+        first = self.n_learning
+        numbers = [first + k for k in range(len(truth))]
+        if not any(number in given for number in numbers):
+            shift = list(range(len(truth)))  # an answer counted from 0
+            if not any(number in given for number in shift):
+                warnings.warn(f"{where}: no usable answer ({reason}); it is left out of the mean", stacklevel=4)
+                return None
+            numbers = shift
+        right = [_same(given.get(number), wanted) for number, wanted in zip(numbers, truth, strict=True)]
+        return sum(right) / len(right)
+
+
+def parsed_answer(text: str) -> dict[int, str]:
+    """`Sample_i: class` lines as numbers and classes; other lines are passed over.
+
+    >>> parsed_answer("Sure!\\n**Sample_3**: Mean Of Transportation\\n- sample 4 - Film.")
+    {3: 'Mean Of Transportation', 4: 'Film'}
+    """
+    line = r"^[^\w\n]*sample[_ ]*(\d+)[^\w\n]+(\S.*?)[\s.*`\x22\x27]*$"
+    found = re.findall(line, text, re.IGNORECASE | re.MULTILINE)
+    return {int(number): name for number, name in found}
+
+
+def _same(given: str | None, wanted: str) -> bool:
+    return given is not None and given.strip().casefold() == wanted.casefold()
+
+
+def _one_line(text: Any) -> str:
+    parts = [text] if isinstance(text, str) else getattr(text, "text", None) or text
+    return " ".join(str(parts if isinstance(parts, str) else " / ".join(map(str, parts))).split())
+
+
+def _labels_of(interpretations: Mapping[int, Any]) -> dict[int, str]:
+    """Concepts that have a name."""
+    labels = {int(k): v if isinstance(v, str) else getattr(v, "label", None) for k, v in interpretations.items()}
+    return {concept: label for concept, label in labels.items() if label}
+
+
+def _even_draw(
+    predicted: Int[Tensor, " n"], right: Tensor | None, count: int, rng: Generator, *, taken: set[int]
+) -> list[int]:
+    """Texts from each predicted class in turn, in each class right and wrong predictions in turn, then shuffled."""
+    cells: dict[int, tuple[list[int], list[int]]] = {}
+    for k in torch.randperm(len(predicted), generator=rng).tolist():
+        if k not in taken:
+            cells.setdefault(int(predicted[k]), ([], []))[right is None or bool(right[k])].append(k)
+    drawn: list[int] = []
+    wrong_next = False
+    while len(drawn) < count:
+        classes = [c for c in sorted(cells) if any(cells[c])]
+        for i in torch.randperm(len(classes), generator=rng).tolist()[: count - len(drawn)]:
+            wrong, correct = cells[classes[i]]
+            drawn.append((wrong if (wrong_next and wrong) or not correct else correct).pop())
+        wrong_next = not wrong_next
+    return [drawn[i] for i in torch.randperm(len(drawn), generator=rng).tolist()]
