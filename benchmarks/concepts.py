@@ -1,0 +1,121 @@
+"""What do the concept methods keep of the shipped models, and would a reader give their concepts one name?
+
+For each method at three sizes: explained variance and concepts a row (L0) on held-out texts, and the share of the
+model's loss that is recovered when reconstructions take the place of its hidden states.
+
+python benchmarks/concepts.py --data ../shared/data
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from data import DEFAULT, read
+
+from interpreto import concepts
+from interpreto.concepts.metrics import ExplainedVariance, LossRecovered, Sparsity
+from interpreto.demo import load
+from interpreto.model_wrapping import ModelWithSplitPoints
+
+RESULTS = Path(__file__).parent / "results" / "concepts.json"
+SIZES = (16, 48, 96)
+OVERCOMPLETE = (96, 192, 384)
+METHODS: dict[str, dict[str, Any]] = {
+    "KMeansConcepts": {},
+    "PCAConcepts": {},
+    "SVDConcepts": {},
+    "ICAConcepts": {},
+    "NMFConcepts": {"relu": "split"},
+    "SparsePCAConcepts": {},
+    "DictionaryLearningConcepts": {},
+    "SemiNMFConcepts": {},
+    "ConvexNMFConcepts": {},
+    "VanillaSAEConcepts": {"target_l0": 8},
+    "GatedSAEConcepts": {"target_l0": 8},
+    "JumpReLUSAEConcepts": {"target_l0": 8},
+    "TopKSAEConcepts": {"k": 8},
+    "BatchTopKSAEConcepts": {"k": 8},
+    "MatryoshkaSAEConcepts": {"k": 8},
+    "MpSAEConcepts": {"k": 8},
+    "ArchetypalSAEConcepts": {"k": 8},
+}
+
+
+def stories(data: Path, split: str) -> list[str]:
+    with gzip.open(data / "stories" / f"tinystories_{split}.txt.gz", "rt", encoding="utf-8") as file:
+        found = [story.strip() for story in file.read().split("<|endoftext|>")]
+    return [story for story in found if story]
+
+
+def texts_of(name: str, data: Path) -> tuple[list[str], list[str]]:
+    """Texts to learn from and held-out ones."""
+    if name == "stories":
+        return stories(data, "train")[:400], stories(data, "valid")[:40]
+    rows = [read(data / "topic", f"dbpedia14_{part}") for part in ("train", "test")]
+    return [row["text"] for row in rows[0]], [row["text"] for row in rows[1][:300]]
+
+
+def measure(name: str, data: Path, only: list[str]) -> list[dict[str, Any]]:
+    model, tokenizer = load(name)
+    granularity = "token" if name == "stories" else "cls_token"
+    split = ModelWithSplitPoints(model, split_points=2, tokenizer=tokenizer, truncation=True)
+    learn, held_out = texts_of(name, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # long texts are cut
+        rows, held = (split.get_activations(texts, granularity) for texts in (learn, held_out))
+    found = []
+    for method, options in METHODS.items():
+        if only and method not in only:
+            continue
+        kind = getattr(concepts, method)
+        for size in OVERCOMPLETE if "SAE" in method else SIZES:
+            start = time.process_time()
+            explainer = kind(split, nb_concepts=size, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                explainer.fit(rows)
+                seconds = time.process_time() - start
+                loss = LossRecovered(explainer, granularity)(held_out)
+            line = {
+                "model": name,
+                "method": method,
+                "concepts": size,
+                "explained_variance": ExplainedVariance(explainer)(held),
+                "l0": Sparsity(explainer)(held),
+                "dead_fraction": explainer.report.dead_fraction,
+                "loss_recovered": loss.recovered,
+                "loss": [loss.clean, loss.spliced, loss.ablated],
+                "rows": rows["2"].shape[0],
+                "cpu_seconds": seconds,
+            }
+            found.append(line)
+            print(json.dumps(line), flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DEFAULT)
+    parser.add_argument("--models", nargs="+", default=["topic", "stories"])
+    parser.add_argument("--methods", nargs="*", default=[], help="measure only these, and keep the other rows")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    old = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
+    for name in arguments.models:
+        new = measure(name, arguments.data, arguments.methods)
+        measured = {(row["model"], row["method"]) for row in new}
+        old = [row for row in old if (row["model"], row["method"]) not in measured] + new
+        order = list(METHODS)
+        old.sort(key=lambda row: (row["model"], order.index(row["method"]), row["concepts"]))
+        RESULTS.write_text(json.dumps({"rows": old}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
