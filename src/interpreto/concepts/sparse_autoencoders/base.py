@@ -26,6 +26,8 @@ Autoencoder = TypeVar("Autoencoder", bound=SparseAutoencoder)
 
 Parameters = dict[str, Tensor]
 
+_LEAST_STEPS = 6000
+
 
 @dataclass(eq=False)
 class SAEConcepts(LearnedConcepts, ABC, Generic[Autoencoder]):
@@ -37,8 +39,8 @@ class SAEConcepts(LearnedConcepts, ABC, Generic[Autoencoder]):
     Args:
         batch_size: Rows a step.
         n_steps: Steps of the training; by default as many as the epochs take.
-        n_epochs: Times that every row is seen; by default enough for `n_steps` or, without it, for 8,000 steps.
-        lr: Largest learning rate; by default `2e-4 / sqrt(nb_concepts / 2^14)`, at most 2e-3.
+        n_epochs: Times that every row is seen; by default once, or as often as makes 6,000 steps.
+        lr: Largest learning rate; by default `5e-4 / sqrt(nb_concepts / 2^14)`, at most 5e-3.
         outlier_norm: Rows whose norm is more than this many times the median, such as the first tokens of decoders,
             are left out of the training; `None` takes all.
         checkpoint: A file that the training is kept in; with the same options and activations, a training that was
@@ -90,7 +92,9 @@ class SAEConcepts(LearnedConcepts, ABC, Generic[Autoencoder]):
         c, device = self.nb_concepts, self.fit_device
         start = start_of(activations, c, outlier_norm=self.outlier_norm, seed=self.seed, device=device)
         batches = Batches(activations, start, self.batch_size)
-        n_steps = self.n_steps or (self.n_epochs * batches.an_epoch if self.n_epochs else max(8000, batches.an_epoch))
+        n_steps = self.n_steps or (
+            self.n_epochs * batches.an_epoch if self.n_epochs else max(_LEAST_STEPS, batches.an_epoch)
+        )
         training = Training(
             n_steps=n_steps,
             variance=start.variance,
@@ -106,12 +110,12 @@ class SAEConcepts(LearnedConcepts, ABC, Generic[Autoencoder]):
             batches,
             training,
             log,
-            lr=self.lr or min(2e-4 / (c / 2**14) ** 0.5, 2e-3),
+            lr=self.lr or min(5e-4 / (c / 2**14) ** 0.5, 5e-3),
             checkpoint=self._checkpoint(activations, start),
             checkpoint_every=self.checkpoint_every,
         )
-        with torch.no_grad():
-            return self.model(parameters, training).of_larger(1 / start.scale)
+        learned = {name: parameter.detach() for name, parameter in parameters.items()}
+        return self.model(learned, training).of_larger(1 / start.scale)
 
     def _checkpoint(self, activations: ActivationRows, start: Start) -> Checkpoint | None:
         if self.checkpoint is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ class Checkpoint:
                 os.fsync(file.fileno())
             draft.replace(self.path)
         except (OSError, SafetensorError) as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             raise StoreError(
                 f"checkpoint: {self.path} could not be written ({error}); the one before is kept. Make room and call "
                 "fit again to go on"

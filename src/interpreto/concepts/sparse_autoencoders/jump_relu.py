@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
+from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts, linear_start
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder
 from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered
@@ -91,13 +92,14 @@ class _Step(torch.autograd.Function):
 class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
     """Concepts of a sparse autoencoder whose codes jump from 0 to a learned threshold, penalised by their number.
 
-    Minimises `(|x - z D - b|^2 + w L0) / variance` with `z = p 1[p > theta]`, where `w` is steered so that `target_l0`
-    concepts are active in a row. Thresholds learn by straight-through gradients: from rows where `p` is within half a
-    bandwidth of theta.
+    Minimises `(|x - z D - b|^2 + w L0) / variance + aux_coefficient * auxiliary loss` with `z = p 1[p > theta]`, where
+    `w` is steered so that `target_l0` concepts are active in a row. Thresholds learn by straight-through gradients:
+    from rows where `p` is within half a bandwidth of theta.
 
     Args:
         target_l0: Mean number of concepts in a row.
         bandwidth: `eps`, in units of `sqrt(d / target_l0)`, about the size of a code while training.
+        aux_coefficient: Weight of the auxiliary loss, with which dead concepts explain what the living ones miss.
 
     Reference: Rajamanoharan et al. (2024), Jumping ahead: improving reconstruction fidelity with JumpReLU sparse
     autoencoders, section 3, arXiv:2407.14435.
@@ -106,6 +108,7 @@ class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
     _: KW_ONLY
     target_l0: float
     bandwidth: float = 0.1
+    aux_coefficient: float = 1 / 32
 
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (JumpReLUSAE,)
 
@@ -130,13 +133,15 @@ class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
         parameters["threshold"].clamp_(min=0)
 
     def loss(self, model: JumpReLUSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
-        """Squared error and weighted number of active concepts."""
+        """Squared error, weighted number of active concepts, and auxiliary loss."""
         p, width = model.pre_activations(x), self._width(x)
         codes, active = jump_relu(p, model.threshold, width), step(p, model.threshold, width)
+        error = x - model.decode(codes)
         l0 = active.sum() / len(x)
         training.saw((active.detach() > 0).any(dim=0), len(x))
         weight = steered(training, l0.detach(), self.target_l0)
-        return training.unexplained(x - model.decode(codes)) + weight * l0 / training.variance
+        auxiliary = self.aux_coefficient * auxiliary_loss(model, x, error, training.dead)
+        return training.unexplained(error) + weight * l0 / training.variance + auxiliary
 
     def _width(self, x: Float[Tensor, "n d"]) -> float:
         return float(self.bandwidth * (x.shape[1] / self.target_l0) ** 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import ClassVar, final
@@ -39,7 +40,7 @@ class MatryoshkaSAEConcepts(SAEConcepts[BatchTopKSAE]):
 
     _: KW_ONLY
     k: int
-    prefixes: tuple[float, ...] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+    prefixes: Sequence[float] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
     aux_coefficient: float = 1 / 32
 
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (BatchTopKSAE,)

@@ -9,14 +9,16 @@ from torch import Tensor
 from interpreto.concepts.sparse_autoencoders.training import Training
 from interpreto.errors import InputError
 
-_RATE = 0.02
+_RATE, _DESCENT = 0.02, 0.5
 
 
 def steered(training: Training, l0: Float[Tensor, ""], target: float) -> Float[Tensor, ""]:
     """The weight of the sparsity term, after it has been turned up or down.
 
-    Where a row has more active concepts than the target the weight grows a little every step, where fewer it shrinks:
-    `log w += rate * clip(log(l0 / target), -1, 1)`. It stays on the device, so no step waits for it.
+    Where a row has more active concepts than wanted the weight grows a little every step, where fewer it shrinks:
+    `log w += rate * clip(log(l0 / wanted), -1, 1)`. Wanted is a quarter of the concepts at first and goes down to the
+    target over the first half of the training: a concept that is pressed before it has found its direction dies.
+    The weight stays on the device, so no step waits for it.
 
     Args:
         training: Keeps the weight in its buffer `weight`.
@@ -24,10 +26,12 @@ def steered(training: Training, l0: Float[Tensor, ""], target: float) -> Float[T
         target: What it should be.
     """
     weight = training.buffers["weight"]
+    ahead = max(0.0, 1 - training.step / (_DESCENT * training.n_steps))
+    wanted = target * max(1.0, len(training.idle) / 4 / target) ** ahead
     with torch.no_grad():
-        surplus = (l0.clamp(min=0.1) / target).log().clamp(-1, 1)
+        surplus = (l0.clamp(min=0.01 * target) / wanted).log().clamp(-1, 1)
         weight *= (surplus * _RATE * training.learning_rate).exp()
-    return weight * training.sparsity
+    return weight
 
 
 def check_target_l0(target_l0: float, nb_concepts: int) -> None:

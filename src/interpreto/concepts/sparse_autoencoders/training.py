@@ -51,11 +51,6 @@ class Training:
         left = (self.n_steps - self.step) / max(1.0, _DECAY * self.n_steps)
         return min(1.0, (self.step + 1) / warm, left)
 
-    @property
-    def sparsity(self) -> float:
-        """As a share of the whole: up over the first twentieth."""
-        return min(1.0, (self.step + 1) / max(1.0, 0.05 * self.n_steps))
-
     def saw(self, active: Tensor, n_rows: int) -> None:
         """Note which concepts were active in the rows of this step.
 

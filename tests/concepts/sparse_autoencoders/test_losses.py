@@ -1,0 +1,299 @@
+"""Losses and gradients of each type, against a slow and obvious second computation."""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from scipy.optimize import minimize
+
+from interpreto.concepts.sparse_autoencoders.archetypal import centroids
+from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
+from interpreto.concepts.sparse_autoencoders.batch_top_k import chosen_of_batch
+from interpreto.concepts.sparse_autoencoders.jump_relu import jump_relu, step
+from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, top_of_batch, top_of_rows
+from interpreto.concepts.sparse_autoencoders.sparsity import steered
+from interpreto.concepts.sparse_autoencoders.start import geometric_median, start_of
+from interpreto.model_wrapping import TensorRows
+from tests.concepts.sparse_autoencoders.planted import TYPES, begun, make, planted
+
+_, ROWS = planted(n=300)
+N = 20
+
+
+def disturbed(name, **options):
+    """A training in its middle: parameters that are not those of the start."""
+    concepts = make(name, **options)
+    parameters, training, x = begun(concepts, ROWS, step=60)
+    rng = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=rng)
+        if "weights" in parameters:
+            concepts.constrain(parameters, training)
+    return concepts, parameters, training, x[:N]
+
+
+def dense(codes, c):
+    found = torch.zeros(len(codes.starts), c)
+    ends = [*codes.starts.tolist()[1:], len(codes.values)]
+    for row, (first, last) in enumerate(zip(codes.starts.tolist(), ends, strict=True)):
+        for at in range(first, last):
+            found[row, codes.columns[at]] += codes.values[at]
+    return found
+
+
+def pre(p, x):
+    return torch.stack([p["encoder"] @ (row - p["bias"]) + p["encoder_bias"] for row in x])
+
+
+def kept(values, count):
+    """The `count` largest of all entries, the others 0."""
+    least = values.flatten().sort(descending=True).values[count - 1]
+    return torch.where(values >= least, values, torch.zeros(()))
+
+
+def share(x, again, variance):
+    return sum(((row - other) ** 2).sum() for row, other in zip(x, again, strict=True)) / len(x) / variance
+
+
+def slow_loss(name, concepts, p, training, x):
+    variance = training.variance
+    if name == "MpSAEConcepts":
+        total = 0.0
+        for row in x:
+            left = row - p["bias"]
+            for _ in range(concepts.k):
+                i = int((p["decoder"] @ left).argmax())
+                left = left - torch.relu(p["decoder"][i] @ left) * p["decoder"][i]
+            total = total + (left**2).sum()
+        return total / len(x) / variance
+    if name == "GatedSAEConcepts":
+        projected = (x - p["bias"]) @ p["encoder"].T
+        gate = projected + p["gate_bias"]
+        codes = (gate > 0) * torch.relu(projected * p["log_magnitude"].exp() + p["magnitude_bias"])
+        opened = gate.clamp(min=0)
+        alone = opened @ p["decoder"].detach() + p["bias"].detach()
+        weight = training.buffers["weight"]
+        return (
+            share(x, codes @ p["decoder"] + p["bias"], variance)
+            + weight * opened.sum(dim=1).mean() / variance
+            + share(x, alone, variance)
+        )
+    values = pre(p, x)
+    if name == "VanillaSAEConcepts":
+        codes = values.clamp(min=0)
+        error = share(x, codes @ p["decoder"] + p["bias"], variance)
+        return error + training.buffers["weight"] * codes.sum(dim=1).mean() / variance
+    if name == "JumpReLUSAEConcepts":
+        active = values > p["threshold"]
+        error = share(x, (values * active) @ p["decoder"] + p["bias"], variance)
+        return error + training.buffers["weight"] * active.float().sum(dim=1).mean() / variance
+    values = values.clamp(min=0)
+    if name in ("TopKSAEConcepts", "ArchetypalSAEConcepts"):
+        codes = torch.stack([kept(row, concepts.k) for row in values])
+        decoder = p.get("decoder")
+        if decoder is None:
+            mixed = p["weights"] @ training.buffers["points"] + p["free"]
+            decoder = mixed / mixed.norm(dim=1, keepdim=True)
+        return share(x, codes @ decoder + p["bias"], variance)
+    codes = kept(values, concepts.k * len(x))
+    if name == "BatchTopKSAEConcepts":
+        return share(x, codes @ p["decoder"] + p["bias"], variance)
+    sizes = [1, 2, 3, 6, 24]
+    assert concepts.sizes == sizes
+    return sum(share(x, codes[:, :m] @ p["decoder"][:m] + p["bias"], variance) for m in sizes) / len(sizes)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_loss_and_gradients_equal_the_slow_ones(name):
+    concepts, p, training, x = disturbed(name)
+    loss = concepts.loss(concepts.model(p, training), x, training)
+    slow = slow_loss(name, concepts, p, training, x)
+    torch.testing.assert_close(loss, slow)
+    names = [key for key in p if key != "threshold"]  # its gradient is straight through, and tested below
+    of_loss, of_slow = (torch.autograd.grad(value, [p[key] for key in names]) for value in (loss, slow))
+    for key, own, other in zip(names, of_loss, of_slow, strict=True):
+        torch.testing.assert_close(own, other, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_dead_concepts_are_counted(name):
+    concepts, p, training, x = disturbed(name)
+    training.dead_after, training.step = N, 64
+    with torch.no_grad():
+        p["bias"] += 0
+        model = concepts.model(p, training)
+        concepts.loss(model, x, training)
+    active = training.idle == 0
+    assert active.any()
+    assert set(training.idle.tolist()) <= {0, N}
+    assert training.dead.tolist() == (~active).nonzero()[:, 0].tolist()
+
+
+def test_sparse_codes_hold_what_was_chosen():
+    values = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
+    rows = dense(top_of_rows(values, 3), 10)
+    assert torch.equal(rows, torch.stack([kept(row, 3) for row in values]))
+    for guess in (-9.0, 0.5, 9.0):
+        assert torch.equal(dense(top_of_batch(values, 3, torch.tensor(guess)), 10), kept(values, 18))
+    lopsided = torch.cat([values[:5] - 100, values[5:]])
+    codes = top_of_batch(lopsided, 1, torch.tensor(0.0))
+    assert torch.equal(dense(codes, 10), kept(lopsided, 6))
+    directions = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(decoded(codes, directions), dense(codes, 10) @ directions)
+
+
+def test_batch_top_k_keeps_k_times_the_rows_and_follows_the_smallest():
+    concepts, p, training, x = disturbed("BatchTopKSAEConcepts")
+    model = concepts.model(p, training)
+    training.step = 0
+    codes = chosen_of_batch(model, x, 3, training)
+    smallest = codes.values.min().item()
+    assert len(codes.values) == 3 * N
+    assert len(set(codes.starts.diff().tolist())) > 1
+    assert model.threshold.item() == pytest.approx(smallest)
+    training.n_steps, training.step = 10**6, 10**5
+    chosen_of_batch(model, 2 * x, 3, training)
+    second = kept(pre(p, 2 * x), 3 * N)
+    second = second[second > 0].min().item()
+    assert model.threshold.item() == pytest.approx(smallest + 0.001 * (second - smallest))
+    assert training.buffers["threshold"].dtype == torch.float32
+
+
+def test_auxiliary_loss():
+    concepts, p, training, x = disturbed("TopKSAEConcepts")
+    model = concepts.model(p, training)
+    dead = torch.tensor([1, 4, 5, 9, 20])
+    error = torch.randn(N, 24, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    loss = auxiliary_loss(model, x, error, dead)
+    again = torch.stack([kept(row, 5) for row in pre(p, x)[:, dead].clamp(min=0)]) @ p["decoder"][dead]
+    slow = ((error.detach() - again) ** 2).sum() / (error.detach() ** 2).sum() * 5 / 12
+    torch.testing.assert_close(loss, slow)
+    gradients = torch.autograd.grad(loss, [error, p["encoder"], p["decoder"]], allow_unused=True)
+    assert gradients[0] is None
+    for gradient in gradients[1:]:
+        touched = gradient.abs().sum(dim=1) > 0
+        assert touched[dead].any()
+        assert not touched[[i for i in range(24) if i not in dead.tolist()]].any()
+
+
+def test_auxiliary_loss_takes_half_the_width_at_most():
+    concepts, p, training, x = disturbed("TopKSAEConcepts")
+    model, dead = concepts.model(p, training), torch.arange(24)
+    again = torch.stack([kept(row, 12) for row in pre(p, x).clamp(min=0)]) @ p["decoder"]
+    torch.testing.assert_close(auxiliary_loss(model, x, x, dead), ((x - again) ** 2).sum() / (x**2).sum())
+    assert auxiliary_loss(model, x, x, dead[:0]) == 0
+
+
+def test_straight_through_gradients():
+    p = torch.tensor([[0.5, 1.02, 3.0], [0.98, 0.96, 0.0]], requires_grad=True)
+    threshold = torch.tensor([1.0, 1.0, 2.0], requires_grad=True)
+    upstream = torch.tensor([[1.0, 2.0, 3.0], [5.0, 7.0, 11.0]])
+    width = 0.06
+    codes, active = jump_relu(p, threshold, width), step(p, threshold, width)
+    assert torch.equal(codes, torch.tensor([[0, 1.02, 3.0], [0, 0, 0]]))
+    assert torch.equal(active, torch.tensor([[0, 1.0, 1.0], [0, 0, 0]]))
+    to_p, to_threshold = torch.autograd.grad(codes, [p, threshold], upstream)
+    assert torch.equal(to_p, upstream * active)
+    # Within 0.03 of the threshold: 0.98 (upstream 5) in the first column, 1.02 (upstream 2) in the second.
+    torch.testing.assert_close(to_threshold, torch.tensor([-(1 / width) * 5, -(1 / width) * 2, 0]))
+    to_p, to_threshold = torch.autograd.grad(active, [p, threshold], upstream, allow_unused=True)
+    assert to_p is None
+    torch.testing.assert_close(to_threshold, torch.tensor([-5 / width, -2 / width, 0]))
+
+
+def test_threshold_gradient_of_the_whole_loss():
+    concepts, p, training, x = disturbed("JumpReLUSAEConcepts", bandwidth=1.0)
+    loss = concepts.loss(concepts.model(p, training), x, training)
+    (gradient,) = torch.autograd.grad(loss, p["threshold"])
+    width, values, theta = (24 / 3.0) ** 0.5, pre(p, x), p["threshold"]
+    weight = training.buffers["weight"]
+    codes = (values * (values > theta)).detach().requires_grad_()
+    error = share(x, codes @ p["decoder"] + p["bias"], training.variance)
+    (to_codes,) = torch.autograd.grad(error, codes)
+    expected = torch.zeros(24)
+    for n in range(N):
+        for i in range(24):
+            if abs(values[n, i] - theta[i]) < width / 2:
+                expected[i] += (-(theta[i] / width) * to_codes[n, i]).item()
+                expected[i] += (-(1 / width) * weight / N / training.variance).item()
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_steps_keep_the_decoder_on_the_sphere(monkeypatch):
+    gradients = []
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def spy(parameters, most):
+        parameters = list(parameters)
+        gradients.append((parameters[0].detach().clone(), parameters[0].grad.clone()))
+        assert most == 1
+        return clip(parameters, most)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", spy)
+    make("TopKSAEConcepts", n_steps=5).fit(ROWS)
+    for decoder, gradient in gradients:
+        torch.testing.assert_close(decoder.norm(dim=1), torch.ones(24))
+        assert (gradient * decoder).sum(dim=1).abs().max() < 1e-6 * gradient.norm(dim=1).max() + 1e-9
+
+
+def test_learning_rate_rises_and_falls():
+    _, _, training, _ = disturbed("TopKSAEConcepts")
+    rates = []
+    for training.step in range(100):
+        rates.append(training.learning_rate)
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert set(rates[10:81]) == {1.0}
+    assert rates[80:] == pytest.approx([1 - i / 20 for i in range(20)])
+
+
+def test_steering():
+    _, _, training, _ = disturbed("VanillaSAEConcepts")
+    before = training.buffers["weight"].item()
+    high = steered(training, torch.tensor(9.0), 3.0).item()
+    low = steered(training, torch.tensor(1.0), 3.0).item()
+    assert high > before
+    assert low == pytest.approx(before)
+    assert steered(training, torch.tensor(3.0), 3.0).item() == pytest.approx(low)
+
+
+def test_matching_pursuit_stops_where_nothing_is_left():
+    concepts, p, training, _ = disturbed("MpSAEConcepts")
+    with torch.no_grad():
+        p["decoder"] /= p["decoder"].norm(dim=1, keepdim=True)
+        model = concepts.model(p, training)
+        codes = model.encode(2 * p["decoder"][[5]] + p["bias"])
+    torch.testing.assert_close(codes, F.one_hot(torch.tensor([5]), 24) * 2.0)
+
+
+def test_archetypes_are_mixtures():
+    _, p, training, _ = disturbed("ArchetypalSAEConcepts")
+    assert (p["weights"] >= 0).all()
+    torch.testing.assert_close(p["weights"].sum(dim=1), torch.ones(24))
+    assert (p["free"].norm(dim=1) <= training.buffers["longest"] * 1.0001).all()
+    strict = make("ArchetypalSAEConcepts", relaxation=0.0)
+    parameters, training, _ = begun(strict, ROWS)
+    mixtures = parameters["weights"] @ training.buffers["points"]
+    torch.testing.assert_close(strict.model(parameters, training).dictionary, F.normalize(mixtures))
+
+
+def test_centroids_of_groups():
+    rng = torch.Generator().manual_seed(0)
+    corners = 10 * torch.eye(4)
+    rows = (corners[:, None] + 0.01 * torch.randn(4, 50, 4, generator=rng)).flatten(0, 1)
+    found = centroids(rows, 40, seed=0)
+    assert found.shape == (40, 4)
+    assert torch.cdist(rows, found).min(dim=1).values.max() < 0.05
+
+
+def test_geometric_median_is_where_distances_are_smallest():
+    rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) ** 3
+    best = minimize(lambda m: (rows - torch.tensor(m)).norm(dim=1).sum().item(), rows.mean(dim=0).tolist(), tol=1e-10)
+    assert geometric_median(rows).tolist() == pytest.approx(best.x.tolist(), abs=1e-3)
+
+
+def test_rows_are_scaled_to_the_root_of_their_width():
+    rows = 7 * torch.randn(100, 9, generator=torch.Generator().manual_seed(0)) + 3
+    start = start_of(TensorRows(rows), 5, outlier_norm=None, seed=0, device=torch.device("cpu"))
+    assert (start.scale * rows).norm(dim=1).mean().item() == pytest.approx(3)
+    assert start.rows.norm(dim=1).mean().item() == pytest.approx(3)
+    assert start.variance == pytest.approx(start.rows.var(dim=0, correction=0).sum().item(), rel=1e-5)
