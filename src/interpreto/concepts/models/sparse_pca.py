@@ -1,0 +1,77 @@
+"""Sparse principal component analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+
+from interpreto.concepts.base import LearnedConcepts
+from interpreto.concepts.concept_model import ConceptModel
+from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.models.affine_model import AffineModel
+from interpreto.concepts.models.scikit import fitted
+from interpreto.concepts.models.second_moments import signed
+from interpreto.errors import InputError, check_count
+from interpreto.model_wrapping import ActivationRows
+
+
+@final
+@dataclass(eq=False, kw_only=True)
+class SparsePCAConcepts(LearnedConcepts):
+    """Directions of large variance in few neurons each: `min |A - mean - Z D|^2 / 2 + sparsity |D|_1`.
+
+    Columns of `Z` have at most length 1 while fitting. Rows are first divided by the root of `n` times their mean
+    variance, so that `sparsity` means the same for any model. Codes of new rows are those of least squares. Each
+    direction has length 1 and its largest number positive.
+
+    Cost: far above `PCAConcepts`. Use it where a concept should name its neurons; neurons of a residual stream mean
+    little by themselves.
+
+    Args:
+        sparsity: Weight of the directions' sizes; near 0 it is PCA's space, above 1 or so nothing is left.
+        max_iterations: Bound on the passes over the mini-batches of neurons.
+
+    Reference: Zou, Hastie and Tibshirani (2006), Sparse principal component analysis; solved as in Mairal et al.
+    (2010), Online learning for matrix factorization and sparse coding, section 6, arXiv:0908.0050.
+    """
+
+    sparsity: float = 0.1
+    max_iterations: int = 200
+
+    concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (AffineModel,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("max_iterations", self.max_iterations, 1)
+        if not self.sparsity > 0:
+            raise InputError(f"sparsity: expected above 0, got {self.sparsity}")
+
+    def learn(self, activations: ActivationRows, log: FitLog) -> ConceptModel:
+        """Dictionary learning with neurons as samples, then the ridge regression that encodes."""
+        from sklearn.decomposition import MiniBatchSparsePCA
+
+        if self.nb_concepts > activations.width:
+            raise InputError(f"nb_concepts: expected at most the width {activations.width}, got {self.nb_concepts}")
+        rows = activations.all().detach().double()
+        mean = rows.mean(dim=0)
+        scale = (rows - mean).square().sum(dim=0).mean().sqrt()
+        if not scale > 0:
+            raise InputError("activations: expected rows that differ, got equal ones")
+        pca = MiniBatchSparsePCA(
+            self.nb_concepts, alpha=self.sparsity, max_iter=self.max_iterations, random_state=self.seed
+        )
+        found = fitted(pca, (rows - mean) / scale, "pass more max_iterations").components_
+        directions = torch.as_tensor(found).to(device=self.fit_device, dtype=torch.float64)
+        if not bool(directions.any()):
+            raise InputError(
+                f"sparsity: expected a weight that leaves something, got {self.sparsity}; take a smaller one"
+            )
+        directions = signed(directions)
+        ridge = _RIDGE * torch.eye(self.nb_concepts).to(directions)
+        encoder = torch.linalg.solve(directions @ directions.T + ridge, directions)
+        return AffineModel(mean.to(directions).float(), encoder.float(), directions.float())
+
+
+_RIDGE = 1e-6
