@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from interpreto.errors import InputError
+from interpreto.errors import InputError, StoreError
 
 Self = TypeVar("Self", bound="ConceptModel")
 
@@ -75,12 +75,21 @@ def save_concept_model(model: ConceptModel, folder: Path, about: dict[str, Any])
         model: What was learned.
         folder: Made if it is not there.
         about: What else to write down, ready for JSON.
+
+    Raises:
+        StoreError: The folder cannot be written; concepts that were saved there before are still whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in model.tensors().items()}
-    save_file(tensors, folder / _TENSORS)
     text = json.dumps({"concept_model": type(model).__name__, "settings": model.settings(), **about}, indent=1)
-    (folder / _ABOUT).write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drafts = [folder / f"{name}.part" for name in (_TENSORS, _ABOUT)]
+        save_file(tensors, drafts[0])
+        drafts[1].write_text(text, encoding="utf-8")
+        for draft in drafts:
+            draft.replace(draft.with_suffix(""))
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{folder}: could not be written ({error}); make room, or take another folder") from error
 
 
 def load_concept_model(kinds: tuple[type[ConceptModel], ...], folder: Path) -> tuple[ConceptModel, dict[str, Any]]:
