@@ -25,7 +25,7 @@ from interpreto.demo import load
 from interpreto.model_wrapping import ModelWithSplitPoints
 
 RESULTS = Path(__file__).parent / "results" / "concepts.json"
-SIZES = (16, 48, 96)
+SIZES = (16, 48, 90)
 OVERCOMPLETE = (96, 192, 384)
 METHODS: dict[str, dict[str, Any]] = {
     "KMeansConcepts": {},

@@ -12,8 +12,14 @@ MODULES = [
     "interpreto.attributions",
     "interpreto.attributions.methods",
     "interpreto.attributions.metrics",
+    "interpreto.concepts",
+    "interpreto.concepts.interpretations",
+    "interpreto.concepts.metrics",
+    "interpreto.concepts.models",
+    "interpreto.concepts.sparse_autoencoders",
     "interpreto.demo",
     "interpreto.model_wrapping",
+    "interpreto.model_wrapping.llm_interface",
     "interpreto.text",
     "interpreto.visualizations",
 ]
@@ -22,7 +28,8 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_names_are_sorted_there_and_documented(name):
     module = importlib.import_module(name)
-    assert list(module.__all__) == sorted(module.__all__)
+    order = sorted(module.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert list(module.__all__) == order  # constants, classes, functions
     for public in module.__all__:
         value = getattr(module, public)
         if inspect.isclass(value) or inspect.isfunction(value):

@@ -23,7 +23,7 @@ from interpreto.attributions import (
     SquareGrad,
     VarGrad,
 )
-from interpreto.model_wrapping import Contrast
+from interpreto.model_wrapping import Contrast, ModelWithSplitPoints
 from interpreto.text import Segments
 from interpreto.types import Granularity, InferenceMode, Removal
 from interpreto.visualizations import plot_attributions
@@ -40,6 +40,7 @@ __all__ = [
     "IntegratedGradients",
     "KernelShap",
     "Lime",
+    "ModelWithSplitPoints",
     "Occlusion",
     "Removal",
     "Rise",
