@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,49 +15,8 @@ from interpreto.visualizations import plot_attributions
 from tests.visualizations.handmade import make_classification, make_generation
 from tests.visualizations.test_page import HOSTILE
 
-playwright = pytest.importorskip("playwright.sync_api")
-
 CLEAR = "rgba(0, 0, 0, 0)"
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome", "chrome")
-    executable = next((found for found in map(shutil.which, names) if found), None)
-    if executable is None:
-        pytest.skip("no Chromium; name one in CHROMIUM")
-    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=executable, args=quiet)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def show(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Open a page offline; at the end, nothing may have been asked for, logged, or failed."""
-    context = browser.new_context(offline=True, viewport={"width": 900, "height": 700})
-    complaints: list[str] = []
-    asked: list[str] = []
-
-    def opened(text: str, **options: Any) -> Any:
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.html"
-        path.write_bytes(text.encode())
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("dialog", lambda dialog: (complaints.append("dialog"), dialog.dismiss()))
-        page.on("request", lambda request: asked.append(request.url))
-        if options:
-            page.emulate_media(**options)
-        page.goto(path.as_uri())
-        return page
-
-    yield opened
-    context.close()
-    assert complaints == []
-    assert [url for url in asked if not re.match(r"file:.*/\d+\.html$|about:srcdoc$", url)] == []
 
 
 def drawn(result: Attribution | list[Attribution]) -> str:

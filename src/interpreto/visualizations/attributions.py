@@ -12,7 +12,7 @@ from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError
 from interpreto.types import Task
 from interpreto.visualizations import terminal
-from interpreto.visualizations.html import Plot
+from interpreto.visualizations.html import Plot, rounded
 from interpreto.visualizations.pieces import Part, Place, cut
 
 _SHOWN_CLASSES = 10
@@ -132,14 +132,14 @@ class AttributionFigure:
                 {
                     "name": name,
                     "place": None if place is None else [place.part, place.first, place.end],
-                    **{key: None if values is None else _short(values[t]) for key, values in columns.items()},
+                    **{key: None if values is None else rounded(values[t]) for key, values in columns.items()},
                 }
                 for t, (name, place) in enumerate(zip(self.names, places, strict=True))
             ],
-            "scores": [[_short(value) for value in row] for row in result.scores.tolist()],
+            "scores": [[rounded(value) for value in row] for row in result.scores.tolist()],
             "errors": None
             if result.std_errors is None
-            else [[_short(value) for value in row] for row in result.std_errors.tolist()],
+            else [[rounded(value) for value in row] for row in result.std_errors.tolist()],
         }
 
     def text(self, color: bool) -> str:
@@ -208,8 +208,3 @@ class AttributionFigure:
         """The end of the colour scale."""
         scores = self.result.scores[list(targets)].nan_to_num(0.0, 0.0, 0.0).abs()
         return (float(scores.max()) if scores.numel() else 0.0) or 1.0
-
-
-def _short(value: float) -> float | None:
-    """Five digits that count; `None` for what is no number."""
-    return float(f"{value:.5g}") if math.isfinite(value) else None

@@ -8,6 +8,7 @@ their hashes, and nothing else: no network, no inline handlers, no frames.
 from __future__ import annotations
 
 import json
+import math
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
@@ -55,14 +56,16 @@ class Plot:
 
     Args:
         figures: What the page shows, from top to bottom.
+        title: What the page is called: fixed words of this library, never data.
     """
 
     figures: tuple[Figure, ...]
+    title: str = "Attributions"
 
     def html(self) -> str:
         """The whole page: style, script and data in one document that opens without a network."""
         data = {"figures": [{"view": figure.view, **figure.payload()} for figure in self.figures]}
-        return page("Attributions", sorted({figure.view for figure in self.figures}), data)
+        return page(self.title, sorted({figure.view for figure in self.figures}), data)
 
     def save(self, path: str | Path) -> None:
         """Write the page to a file.
@@ -93,7 +96,7 @@ class Plot:
         """The page in a frame of its own, which can neither reach the notebook nor another plot."""
         height = min(20 + sum(figure.height for figure in self.figures), 760)
         return (
-            f'<iframe title="Attributions" sandbox="allow-scripts" width="100%" height="{height}" '
+            f'<iframe title="{escape(self.title)}" sandbox="allow-scripts" width="100%" height="{height}" '
             f'style="border:0;resize:vertical" srcdoc="{escape(self.html())}"></iframe>'
         )
 
@@ -109,6 +112,15 @@ def embed(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text = _SURROGATE.sub("\ufffd", text)
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def rounded(value: float) -> float | None:
+    """Five digits that count; `None` for what is no number, and no JSON.
+
+    >>> rounded(1.23456789), rounded(float("nan"))
+    (1.2346, None)
+    """
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def page(title: str, views: Sequence[str], data: Any) -> str:

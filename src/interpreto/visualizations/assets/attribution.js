@@ -3,9 +3,7 @@ views.attribution = (figure, ordinal) => {
   const root = make("section", "figure");
   const { targets, scores, errors } = figure;
   const modes = { logits: "logits", softmax: "probabilities", log_softmax: "log-probabilities" };
-  const title = make("h2", "", (ordinal ? ordinal + ". " : "") + figure.method);
-  title.append(make("span", "kind", figure.task + ", " + (modes[figure.mode] || figure.mode)));
-  root.append(title);
+  root.append(heading(ordinal, figure.method, figure.task + ", " + (modes[figure.mode] || figure.mode)));
 
   // Texts: nodes of each element, nodes of each target, and which part and place a node has.
   const elements = Array.from(scores[0] || [], () => ({ nodes: [], text: "" }));
@@ -102,13 +100,6 @@ views.attribution = (figure, ordinal) => {
     }
   }
 
-  function fact(label, value, sign) {
-    const node = make("span", "fact");
-    if (sign) node.append(make("span", "sign", sign));
-    node.append(make("b", "", format(value, false)), make("small", "", label));
-    return node;
-  }
-
   function tell() {
     const target = targets[chosen];
     const name = make("bdi", "name", nameOf(chosen));
@@ -134,10 +125,9 @@ views.attribution = (figure, ordinal) => {
   function choose(t) {
     if (t === chosen) return;
     if (chosen >= 0) for (const node of written[chosen]) node.classList.remove("here");
-    const marks = picks.length ? picks : buttons;
-    if (chosen >= 0 && marks[chosen]) marks[chosen].setAttribute("aria-checked", "false");
+    if (chosen >= 0 && picks[chosen]) picks[chosen].setAttribute("aria-checked", "false");
     chosen = t;
-    if (marks[t]) marks[t].setAttribute("aria-checked", "true");
+    if (picks[t]) picks[t].setAttribute("aria-checked", "true");
     if (!figure.writes) for (const node of written[t]) node.classList.add("here");
     for (const [k, node] of picks.entries()) if (node) node.classList.toggle("later", k > t);
     tell();
@@ -145,23 +135,9 @@ views.attribution = (figure, ordinal) => {
     tip.hidden = true;
   }
 
-  const buttons = [];
   if (!figure.writes) {
-    const group = make("div", "targets");
-    group.setAttribute("role", "radiogroup");
-    group.setAttribute("aria-label", "Targets");
-    for (const [t, target] of targets.entries()) {
-      const button = make("button");
-      button.type = "button";
-      button.setAttribute("role", "radio");
-      button.setAttribute("aria-checked", "false");
-      button.append(make("bdi", "", nameOf(t)));
-      if (target.score !== null) button.append(make("small", "", format(target.score, false)));
-      buttons.push(button);
-    }
-    group.append(...buttons);
-    rove(group, buttons, choose, figure.chosen);
-    root.append(group);
+    const items = targets.map((target, t) => [nameOf(t), target.score === null ? "" : format(target.score, false)]);
+    root.append(choices("Targets", items, choose, figure.chosen));
   } else {
     root.append(make("p", "hint", "Pick a part of the output: what came before it is coloured by its influence on it."));
     for (const node of picks) if (node) node.setAttribute("aria-checked", "false");
@@ -173,11 +149,7 @@ views.attribution = (figure, ordinal) => {
   root.append(facts, texts, legend, strongest);
 
   if (figure.settings.length) {
-    const details = make("details");
-    const list = make("dl");
-    for (const [name, value] of figure.settings) list.append(make("dt", "", name), make("dd", "", value));
-    details.append(make("summary", "", "Settings"), list);
-    root.append(details);
+    root.append(settingsOf(figure.settings));
   }
 
   together.addEventListener("change", paint);

@@ -68,6 +68,71 @@ function rove(container, nodes, chosen, start = 0) {
   return go;
 }
 
+// The title of a figure, numbered where there are several.
+function heading(ordinal, name, kind) {
+  const title = make("h2", "", (ordinal ? ordinal + ". " : "") + name);
+  if (kind) title.append(make("span", "kind", kind));
+  return title;
+}
+
+// A row of buttons, [name, note] each, of which one is picked.
+function choices(label, items, chosen, start = 0) {
+  const group = make("div", "targets");
+  group.setAttribute("role", "radiogroup");
+  group.setAttribute("aria-label", label);
+  const buttons = items.map(([name, note], k) => {
+    const button = make("button");
+    button.type = "button";
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", k === start);
+    button.append(make("bdi", "", name));
+    if (note) button.append(make("small", "", note));
+    return button;
+  });
+  group.append(...buttons);
+  rove(group, buttons, (picked) => {
+    for (const [k, button] of buttons.entries()) button.setAttribute("aria-checked", k === picked);
+    chosen(picked);
+  }, start);
+  return group;
+}
+
+// A number with its name, and a sign of arithmetic before it.
+function fact(label, value, sign, signed = false) {
+  const node = make("span", "fact");
+  if (sign) node.append(make("span", "sign", sign));
+  node.append(make("b", "", format(value, signed)), make("small", "", label));
+  return node;
+}
+
+// A bar as long as a sum of absolute values; the solid part is what their signs leave, orange above 0, blue below.
+function meter(absolute, net, most) {
+  const bar = make("span", "meter");
+  const long = make("span", net < 0 ? "minus" : "plus");
+  const solid = make("span");
+  const percent = (value, of) => (of ? Math.min(100, (100 * Math.abs(value)) / of) : 0).toFixed(1) + "%";
+  long.style.width = percent(absolute, most);
+  solid.style.width = percent(net, absolute);
+  long.append(solid);
+  bar.append(long);
+  return bar;
+}
+
+// What to call a concept: its label, or its strongest examples, or its number.
+function conceptName(concept) {
+  if (concept.label !== null) return brief(concept.label, 300);
+  return concept.words.join(" \u00b7 ") || "concept " + concept.number + (concept.read ? " (never active)" : "");
+}
+
+// How a result was made, folded away.
+function settingsOf(pairs) {
+  const details = make("details");
+  const list = make("dl");
+  for (const [name, value] of pairs) list.append(make("dt", "", name), make("dd", "", value));
+  details.append(make("summary", "", "Settings"), list);
+  return details;
+}
+
 // The one tooltip of the page: shown for whatever node `describe` has words for.
 const tip = make("div", "tip");
 tip.setAttribute("aria-hidden", "true"); // the same words are the nodes' labels
