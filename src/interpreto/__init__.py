@@ -26,7 +26,7 @@ from interpreto.attributions import (
 from interpreto.model_wrapping import Contrast, ModelWithSplitPoints
 from interpreto.text import Segments
 from interpreto.types import Granularity, InferenceMode, Removal
-from interpreto.visualizations import plot_attributions
+from interpreto.visualizations import plot_attributions, plot_concepts
 
 __version__ = "0.1.0"
 
@@ -51,4 +51,5 @@ __all__ = [
     "SquareGrad",
     "VarGrad",
     "plot_attributions",
+    "plot_concepts",
 ]
