@@ -5,18 +5,24 @@ from dataclasses import replace
 import pytest
 import torch
 
-from interpreto.concepts import models
+from interpreto.concepts import models, sparse_autoencoders
 from interpreto.concepts.base import ConceptExplainer, LearnedConcepts
 from interpreto.errors import InputError, NotFittedError
 from interpreto.model_wrapping import TensorRows
 
-FAMILIES = [models]
+FAMILIES = [models, sparse_autoencoders]
 METHODS = [getattr(family, name) for family in FAMILIES for name in family.__all__]
 """Every public method."""
 LEARNED = [method for method in METHODS if issubclass(method, LearnedConcepts)]
 OPTIONS = {
     "KMeansConcepts": [{}, {"codes": "one_hot"}, {"codes": "cosine"}],
     "NMFConcepts": [{"relu": "clip"}, {"relu": "split"}],
+    **{
+        name: [
+            {**({"target_l0": 2.0} if name.startswith(("Gated", "JumpReLU", "Vanilla")) else {"k": 2}), "n_steps": 40}
+        ]
+        for name in sparse_autoencoders.__all__
+    },
 }
 """Options to try where there is more than one way to fit signed rows, and more than the defaults."""
 CASES = [
@@ -199,4 +205,4 @@ def test_methods_are_explainers_that_name_their_source(method):
 def test_bad_options_are_refused(method):
     for options in ({"nb_concepts": 0}, {"nb_concepts": 4, "seed": -1}):
         with pytest.raises(InputError, match="expected a whole number"):
-            method(None, **options)
+            method(None, **{**OPTIONS.get(method.__name__, [{}])[0], **options})

@@ -23,15 +23,15 @@ def fitted(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TYPES)
 def test_planted_directions_are_found(name):
-    directions, rows = planted(n=8000)
-    concepts = make(name, n_steps=1500, batch_size=256, lr=5e-3)
+    directions, rows = planted(n=8000, c=32, d=48)
+    concepts = make(name, nb_concepts=40, n_steps=1000, batch_size=128, lr=5e-3)
     report = concepts.fit(rows)
     found = (directions @ concepts.dictionary.T).max(dim=1).values
     assert (found > 0.9).float().mean() >= 0.9
     assert report.l0 == pytest.approx(3, rel=0.1)
-    assert report.dead_fraction <= 0.05
-    assert len(report.losses) == 1500
-    assert report.losses[-1] < report.losses[0]
+    assert report.dead_fraction < 0.21  # there are eight concepts more than directions
+    assert report.explained_variance > 0.5
+    assert len(report.losses) == 1000
 
 
 @pytest.mark.parametrize("name", TYPES)

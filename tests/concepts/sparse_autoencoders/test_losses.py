@@ -164,7 +164,7 @@ def test_auxiliary_loss():
     model = concepts.model(p, training)
     dead = torch.tensor([1, 4, 5, 9, 20])
     error = torch.randn(N, 24, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    loss = auxiliary_loss(model, x, error, dead)
+    loss = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)
     again = torch.stack([kept(row, 5) for row in pre(p, x)[:, dead].clamp(min=0)]) @ p["decoder"][dead]
     slow = ((error.detach() - again) ** 2).sum() / (error.detach() ** 2).sum() * 5 / 12
     torch.testing.assert_close(loss, slow)
@@ -180,8 +180,18 @@ def test_auxiliary_loss_takes_half_the_width_at_most():
     concepts, p, training, x = disturbed("TopKSAEConcepts")
     model, dead = concepts.model(p, training), torch.arange(24)
     again = torch.stack([kept(row, 12) for row in pre(p, x).clamp(min=0)]) @ p["decoder"]
-    torch.testing.assert_close(auxiliary_loss(model, x, x, dead), ((x - again) ** 2).sum() / (x**2).sum())
-    assert auxiliary_loss(model, x, x, dead[:0]) == 0
+    loss = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, x, dead)
+    torch.testing.assert_close(loss, ((x - again) ** 2).sum() / (x**2).sum())
+    none = dead[:0]
+    assert auxiliary_loss(model.some_pre_activations(x, none), model.decoder, x, none) == 0
+
+
+def test_magnitudes_of_some_concepts():
+    concepts, p, training, x = disturbed("GatedSAEConcepts")
+    some = torch.tensor([2, 7])
+    projected = (x - p["bias"]) @ p["encoder"].T
+    whole = projected * p["log_magnitude"].exp() + p["magnitude_bias"]
+    torch.testing.assert_close(concepts.model(p, training).some_magnitudes(x, some), whole[:, some])
 
 
 def test_straight_through_gradients():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -21,7 +21,7 @@ from interpreto.errors import InputError, check_count
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class ArchetypalSAEConcepts(SAEConcepts[TopKSAE]):
     """Concepts of an archetypal sparse autoencoder: each direction is a mixture of data, so seeds agree on them better.
 
@@ -41,7 +41,6 @@ class ArchetypalSAEConcepts(SAEConcepts[TopKSAE]):
     large vision models, section 4, arXiv:2502.12892.
     """
 
-    _: KW_ONLY
     k: int
     n_points: int | None = None
     relaxation: float = 0.1
@@ -93,7 +92,9 @@ class ArchetypalSAEConcepts(SAEConcepts[TopKSAE]):
         codes = model.chosen(x, lambda p: top_of_rows(p, self.k))
         training.saw(codes.columns, len(x))
         error = x - model.bias - decoded(codes, model.decoder)
-        return training.unexplained(error) + self.aux_coefficient * auxiliary_loss(model, x, error, training.dead)
+        dead = training.dead
+        auxiliary = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)
+        return training.unexplained(error) + self.aux_coefficient * auxiliary
 
 
 def centroids(rows: Float[Tensor, "n d"], n_points: int, *, seed: int, n_steps: int = 10) -> Float[Tensor, "m d"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -29,7 +29,7 @@ Parameters = dict[str, Tensor]
 _LEAST_STEPS = 6000
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class SAEConcepts(LearnedConcepts, ABC, Generic[Autoencoder]):
     """Concepts of a sparse autoencoder: `x_hat = z D + b` with few codes `z` a row, trained by gradient descent.
 
@@ -48,7 +48,6 @@ class SAEConcepts(LearnedConcepts, ABC, Generic[Autoencoder]):
         checkpoint_every: Steps between two writings of it.
     """
 
-    _: KW_ONLY
     batch_size: int = 512
     n_steps: int | None = None
     n_epochs: int | None = None

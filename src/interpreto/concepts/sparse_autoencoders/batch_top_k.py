@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -55,7 +55,7 @@ def threshold_rate(training: Training) -> float:
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class BatchTopKSAEConcepts(SAEConcepts[BatchTopKSAE]):
     """Concepts of a sparse autoencoder that keeps the `n k` largest codes of a batch of `n` rows.
 
@@ -70,7 +70,6 @@ class BatchTopKSAEConcepts(SAEConcepts[BatchTopKSAE]):
     Reference: Bussmann, Leask and Nanda (2024), BatchTopK sparse autoencoders, arXiv:2412.06410.
     """
 
-    _: KW_ONLY
     k: int
     aux_coefficient: float = 1 / 32
 
@@ -93,4 +92,6 @@ class BatchTopKSAEConcepts(SAEConcepts[BatchTopKSAE]):
         """Squared error and auxiliary loss."""
         codes = chosen_of_batch(model, x, self.k, training)
         error = x - model.bias - decoded(codes, model.decoder)
-        return training.unexplained(error) + self.aux_coefficient * auxiliary_loss(model, x, error, training.dead)
+        dead = training.dead
+        auxiliary = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)
+        return training.unexplained(error) + self.aux_coefficient * auxiliary

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
+from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts, linear_start
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import SparseAutoencoder
 from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered
@@ -46,24 +47,32 @@ class GatedSAE(SparseAutoencoder):
         gates = p + self.gate_bias
         return gates, torch.relu(p * self.log_magnitude.exp() + self.magnitude_bias) * (gates > 0)
 
+    def some_magnitudes(self, activations: Float[Tensor, "n d"], concepts: Int[Tensor, " m"]) -> Float[Tensor, "n m"]:
+        """Magnitudes of these concepts alone, whether their gates are open or not."""
+        p = (activations - self.bias) @ self.encoder.index_select(0, concepts).T
+        factor, bias = (values.index_select(0, concepts) for values in (self.log_magnitude.exp(), self.magnitude_bias))
+        return p * factor + bias
+
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class GatedSAEConcepts(SAEConcepts[GatedSAE]):
     """Concepts of a gated sparse autoencoder: the penalty shapes the gates only, so that codes are not made too small.
 
     Minimises `(|x - z D - b|^2 + w sum_i ReLU(gate_i) |D_i| + |x - ReLU(gate) D' - b'|^2) / variance`, where `D'` and
-    `b'` are constants, `|D_i| = 1`, and `w` is steered so that `target_l0` concepts are active in a row.
+    `b'` are constants, `|D_i| = 1`, and `w` is steered so that `target_l0` concepts are active in a row; plus
+    `aux_coefficient * auxiliary loss`.
 
     Args:
         target_l0: Mean number of concepts in a row.
+        aux_coefficient: Weight of the auxiliary loss, with which dead concepts explain what the living ones miss.
 
     Reference: Rajamanoharan et al. (2024), Improving dictionary learning with gated sparse autoencoders, section 3,
     arXiv:2404.16014.
     """
 
-    _: KW_ONLY
     target_l0: float
+    aux_coefficient: float = 1 / 32
 
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (GatedSAE,)
 
@@ -83,17 +92,20 @@ class GatedSAEConcepts(SAEConcepts[GatedSAE]):
         return GatedSAE(**parameters)
 
     def loss(self, model: GatedSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
-        """Squared error, weighted sum of the gates, and squared error of what the gates alone reconstruct."""
+        """Squared error, weighted sum of the gates, error of what the gates alone reconstruct, auxiliary loss."""
         gates, codes = model.gates_and_codes(x)
         active = codes.detach() > 0
         training.saw(active.any(dim=0), len(x))
         weight = steered(training, active.sum() / len(x), self.target_l0)
         opened = torch.relu(gates)
         of_gates = x - opened @ model.decoder.detach() - model.bias.detach()
+        error, dead = x - model.decode(codes), training.dead
+        auxiliary = auxiliary_loss(model.some_magnitudes(x, dead), model.decoder, error, dead)
         return (
-            training.unexplained(x - model.decode(codes))
+            training.unexplained(error)
             + weight * opened.sum() / len(x) / training.variance
             + training.unexplained(of_gates)
+            + self.aux_coefficient * auxiliary
         )
 
 

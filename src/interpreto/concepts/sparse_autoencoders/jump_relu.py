@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import torch
@@ -88,7 +88,7 @@ class _Step(torch.autograd.Function):
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
     """Concepts of a sparse autoencoder whose codes jump from 0 to a learned threshold, penalised by their number.
 
@@ -105,7 +105,6 @@ class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
     autoencoders, section 3, arXiv:2407.14435.
     """
 
-    _: KW_ONLY
     target_l0: float
     bandwidth: float = 0.1
     aux_coefficient: float = 1 / 32
@@ -140,8 +139,9 @@ class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
         l0 = active.sum() / len(x)
         training.saw((active.detach() > 0).any(dim=0), len(x))
         weight = steered(training, l0.detach(), self.target_l0)
-        auxiliary = self.aux_coefficient * auxiliary_loss(model, x, error, training.dead)
-        return training.unexplained(error) + weight * l0 / training.variance + auxiliary
+        dead = training.dead
+        auxiliary = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)
+        return training.unexplained(error) + weight * l0 / training.variance + self.aux_coefficient * auxiliary
 
     def _width(self, x: Float[Tensor, "n d"]) -> float:
         return float(self.bandwidth * (x.shape[1] / self.target_l0) ** 0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -51,7 +51,7 @@ class MatchingPursuitSAE(SparseAutoencoder):
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class MpSAEConcepts(SAEConcepts[MatchingPursuitSAE]):
     """Concepts of a matching pursuit: each concept is chosen for what the ones before it have left.
 
@@ -66,7 +66,6 @@ class MpSAEConcepts(SAEConcepts[MatchingPursuitSAE]):
     section 3, arXiv:2506.03093.
     """
 
-    _: KW_ONLY
     k: int
 
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (MatchingPursuitSAE,)

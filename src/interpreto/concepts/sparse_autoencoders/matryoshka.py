@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, final
 
@@ -21,7 +21,7 @@ from interpreto.errors import InputError
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class MatryoshkaSAEConcepts(SAEConcepts[BatchTopKSAE]):
     """Concepts of nested sparse autoencoders: the first concepts reconstruct alone, then with the next ones, and so on.
 
@@ -38,7 +38,6 @@ class MatryoshkaSAEConcepts(SAEConcepts[BatchTopKSAE]):
     arXiv:2503.17547.
     """
 
-    _: KW_ONLY
     k: int
     prefixes: Sequence[float] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
     aux_coefficient: float = 1 / 32
@@ -70,8 +69,9 @@ class MatryoshkaSAEConcepts(SAEConcepts[BatchTopKSAE]):
             inside = (codes.columns >= first) & (codes.columns < last)
             error = error - decoded(SparseCodes(codes.values * inside, codes.columns, codes.starts), model.decoder)
             total, first = total + training.unexplained(error), last
-        auxiliary = self.aux_coefficient * auxiliary_loss(model, x, error, training.dead)
-        return total / len(self.sizes) + auxiliary
+        dead = training.dead
+        auxiliary = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)
+        return total / len(self.sizes) + self.aux_coefficient * auxiliary
 
     @property
     def sizes(self) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
@@ -62,6 +62,13 @@ class LinearSparseAutoencoder(SparseAutoencoder):
     def pre_activations(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """`p`, before anything is set to 0."""
         return (activations - self.bias) @ self.encoder.T + self.encoder_bias
+
+    def some_pre_activations(
+        self, activations: Float[Tensor, "n d"], concepts: Int[Tensor, " m"]
+    ) -> Float[Tensor, "n m"]:
+        """`p` of these concepts alone."""
+        encoder, encoder_bias = self.encoder.index_select(0, concepts), self.encoder_bias.index_select(0, concepts)
+        return (activations - self.bias) @ encoder.T + encoder_bias
 
     def chosen(
         self, activations: Float[Tensor, "n d"], choose: Callable[[Float[Tensor, "n c"]], SparseCodes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -32,7 +32,7 @@ class TopKSAE(LinearSparseAutoencoder):
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class TopKSAEConcepts(SAEConcepts[TopKSAE]):
     """Concepts of a sparse autoencoder that keeps the `k` largest codes of each row.
 
@@ -48,7 +48,6 @@ class TopKSAEConcepts(SAEConcepts[TopKSAE]):
     arXiv:2406.04093.
     """
 
-    _: KW_ONLY
     k: int
     aux_coefficient: float = 1 / 32
 
@@ -71,4 +70,6 @@ class TopKSAEConcepts(SAEConcepts[TopKSAE]):
         codes = model.chosen(x, lambda p: top_of_rows(p, self.k))
         training.saw(codes.columns, len(x))
         error = x - model.bias - decoded(codes, model.decoder)
-        return training.unexplained(error) + self.aux_coefficient * auxiliary_loss(model, x, error, training.dead)
+        dead = training.dead
+        auxiliary = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)
+        return training.unexplained(error) + self.aux_coefficient * auxiliary

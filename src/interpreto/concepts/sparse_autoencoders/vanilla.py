@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -28,7 +28,7 @@ class VanillaSAE(LinearSparseAutoencoder):
 
 
 @final
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class VanillaSAEConcepts(SAEConcepts[VanillaSAE]):
     """Concepts of a sparse autoencoder with an L1 penalty.
 
@@ -43,7 +43,6 @@ class VanillaSAEConcepts(SAEConcepts[VanillaSAE]):
     Huben et al. (2024), Sparse autoencoders find highly interpretable features in language models, arXiv:2309.08600.
     """
 
-    _: KW_ONLY
     target_l0: float
 
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (VanillaSAE,)
