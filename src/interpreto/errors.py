@@ -5,6 +5,13 @@ A message says what was expected, what came, where, and what to do:
     targets: expected 2 rows (one per input), got shape (1, 6); pass torch.tensor([[0], [3]])
 """
 
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from types import FrameType
+
 
 class InterpretoError(Exception):
     """Root of the errors of this library."""
@@ -49,3 +56,16 @@ def check_count(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name}: expected a whole number, at least {least}, got {value!r}")
+
+
+def warn(message: str) -> None:
+    """Warn at the user's line: the innermost one that is not of this library."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_code.co_filename.startswith((_HERE, "<")):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, stacklevel=level)
+
+
+_HERE = os.path.dirname(__file__) + os.sep

@@ -128,7 +128,7 @@ def test_input_x_gradient(name, task):
 def test_integrated_gradients(name, task):
     plain = case(name, task)
     function = Function(plain)
-    zero = {"granularity": Granularity.TOKEN, "baseline": "zero", "n_steps": 3}
+    zero = {"granularity": Granularity.TOKEN, "baseline": "zero", "n_steps": 3, "tolerance": None}
     result = explained(IntegratedGradients(plain.model, plain.tokenizer, **zero), plain)
     free = torch.zeros(len(plain.row), 1)
     free[[i for element in result.elements for i in element.tokens]] = 1

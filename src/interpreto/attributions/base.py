@@ -130,6 +130,7 @@ class AttributionExplainer(ABC):
         scores: Float[Tensor, "t g"],
         target_scores: Float[Tensor, " t"],
         baseline_scores: Float[Tensor, " t"] | None,
+        notes: Mapping[str, Any] | None = None,
     ) -> Attribution:
         return Attribution(
             scores=scores.float().masked_fill(~text.visible, float("nan")),
@@ -139,7 +140,7 @@ class AttributionExplainer(ABC):
             method=type(self).__name__,
             task=scorer.task,
             inference_mode=scorer.mode,
-            settings=self._settings(),
+            settings={**self._settings(), **(notes or {})},
             target_scores=target_scores,
             baseline_scores=baseline_scores,
         )
@@ -228,22 +229,50 @@ class GradientExplainer(AttributionExplainer):
         embeddings = [scorer.embed(text) for text in texts]
         found = self.baselines(scorer, texts)
         starts = embeddings if found is None else found
+        rows = scorer.scores(texts, [torch.ones(1, len(text.elements), dtype=torch.bool) for text in texts])
+        lows, highs = None, [row[0] for row in rows]
+        if found is not None:
+
+            def start(_embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+                yield baseline, 0.0
+
+            at_start = dict(scorer.moments(texts, embeddings, starts, [start] * len(texts), gradients=False))
+            lows = [at_start[k].score for k in range(len(texts))]
+        results = []
+        for k, (tokens, notes) in enumerate(self._token_scores(scorer, texts, embeddings, starts, lows, highs)):
+            text = texts[k]
+            free = tokens.masked_fill(~text.free_tokens, 0.0)
+            scores = torch.stack([self._reduced(free[:, list(element.tokens)]) for element in text.elements], dim=1)
+            results.append(self._result(scorer, text, scores, highs[k], None if lows is None else lows[k], notes))
+        return results
+
+    def _token_scores(
+        self,
+        scorer: Scorer,
+        texts: Sequence[ExplainedText],
+        embeddings: Sequence[Float[Tensor, "_ _"]],
+        baselines: Sequence[Float[Tensor, "_ _"]],
+        lows: Sequence[Float[Tensor, " _"]] | None,
+        highs: Sequence[Float[Tensor, " _"]],
+    ) -> list[tuple[Float[Tensor, "_ _"], dict[str, Any]]]:
+        """Of each text the scores of its tokens `(t, l)`, and what is noted about them in the result's settings.
+
+        Args:
+            scorer: The engine.
+            texts: What is explained.
+            embeddings: Their embeddings `(l, d)`.
+            baselines: Those of "nothing"; the embeddings themselves for methods that compare with nothing.
+            lows: Target scores `(t,)` at the baselines, if there are any.
+            highs: Target scores of the texts.
+        """
 
         def path(embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
             return self.points(embedding, baseline, self._generator())
 
-        def end(_embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
-            yield baseline, 0.0
-
-        moments = scorer.moments(texts, embeddings, starts, [path] * len(texts))
-        untouched = scorer.scores(texts, [torch.ones(1, len(text.elements), dtype=torch.bool) for text in texts])
-        ends = scorer.moments(texts, embeddings, starts, [end] * len(texts), gradients=False) if found else None
-        results = []
-        for k, (text, moment) in enumerate(zip(texts, moments, strict=True)):
-            tokens = self.token_scores(moment, embeddings[k].cpu()).masked_fill(~text.free_tokens, 0.0)
-            scores = torch.stack([self._reduced(tokens[:, list(element.tokens)]) for element in text.elements], dim=1)
-            results.append(self._result(scorer, text, scores, untouched[k][0], ends[k].score if ends else None))
-        return results
+        found: dict[int, Tensor] = {}
+        for k, moments in scorer.moments(texts, embeddings, baselines, [path] * len(texts)):
+            found[k] = self.token_scores(moments, embeddings[k].cpu())
+        return [(found[k], {}) for k in range(len(texts))]
 
     def _reduced(self, scores: Float[Tensor, "t k"]) -> Float[Tensor, " t"]:
         if self.reduction == "max":

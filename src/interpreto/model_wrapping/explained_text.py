@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -30,6 +31,10 @@ class ExplainedText:
     elements: tuple[Element, ...]
     readout: Readout
     untouched_read: Float[Tensor, " r"] | None = None
+
+    def only(self, targets: Sequence[int]) -> ExplainedText:
+        """The same text with some of its targets, given by their numbers."""
+        return replace(self, readout=replace(self.readout, targets=tuple(self.readout.targets[t] for t in targets)))
 
     @cached_property
     def visible(self) -> Bool[Tensor, "t g"]:

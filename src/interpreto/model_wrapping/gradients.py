@@ -104,10 +104,11 @@ class Gradients:
         paths: Sequence[Path],
         *,
         gradients: bool = True,
-    ) -> list[Moments]:
-        """Averages of each text's gradients over the points of its path.
+    ) -> Iterator[tuple[int, Moments]]:
+        """Averages of each text's gradients over the points of its path, text by text as they are whole.
 
-        Memory does not grow with the number of points. Parameters are constants: no gradient, no graph for them.
+        Memory grows neither with the number of points nor with that of texts. Parameters are constants: no gradient,
+        no graph for them.
 
         Args:
             texts: What is explained.
@@ -115,27 +116,31 @@ class Gradients:
             baselines: Of the same shapes.
             paths: One a text. Points move only the tokens that are free for a target.
             gradients: Whether gradients are wanted; otherwise only the scores at the points are.
+
+        Yields:
+            Which of the texts, and its moments; short texts first.
         """
         jobs = [
-            _Job(text, x, b, path, group)
-            for text, x, b, path in zip(texts, embeddings, baselines, paths, strict=True)
+            _Job(number, text, x, b, path, group)
+            for number, (text, x, b, path) in enumerate(zip(texts, embeddings, baselines, paths, strict=True))
             for group in text.target_groups
         ]
-        totals = [_Total(job) for job in jobs]
         job_texts = [job.text for job in jobs]
-        with untouched(self.forward.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
-            for batch in self._point_batches(jobs):
-                rows = self.forward.rows(job_texts, untouched_rows(job_texts), [(point.job, 0) for point in batch])
+        everything = untouched_rows(job_texts)
+        totals: dict[int, _Total] = {}
+        for batch in self._point_batches(jobs):
+            for point in batch:
+                if point.job not in totals:
+                    totals[point.job] = _Total(jobs[point.job])
+            rows = self.forward.rows(job_texts, everything, [(point.job, 0) for point in batch])
+            with untouched(self.forward.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
                 self._add_points(jobs, batch, rows, totals, gradients)
-        moments, position = [], 0
-        for text in texts:
-            count = len(text.target_groups)
-            moments.append(_joined(text, totals[position : position + count], jobs[position : position + count]))
-            position += count
-        return moments
+            # A text's points follow each other, so that all texts but the last one are whole.
+            yield from _whole(jobs, totals, going_on=jobs[batch[-1].job].number)
+        yield from _whole(jobs, totals)
 
     def _add_points(
-        self, jobs: Sequence[_Job], batch: list[_Point], rows: Rows, totals: list[_Total], gradients: bool
+        self, jobs: Sequence[_Job], batch: list[_Point], rows: Rows, totals: dict[int, _Total], gradients: bool
     ) -> None:
         streams = self._point_streams(jobs, batch, rows)
         for stream in streams:
@@ -204,8 +209,9 @@ class _Point:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A path for those targets of a text for which the same tokens are free."""
+    """A path for those targets of a text, the number-th one, for which the same tokens are free."""
 
+    number: int
     text: ExplainedText
     embedding: Float[Tensor, "l d"]
     baseline: Float[Tensor, "l d"]
@@ -237,7 +243,19 @@ class _Total:
         self.square[target] += gradient.square()
 
 
-def _joined(text: ExplainedText, totals: Sequence[_Total], jobs: Sequence[_Job]) -> Moments:
+def _whole(
+    jobs: Sequence[_Job], totals: dict[int, _Total], going_on: int | None = None
+) -> Iterator[tuple[int, Moments]]:
+    """The moments of all texts but the one that is going on, whose sums are then let go."""
+    whole: dict[int, list[int]] = {}
+    for k in totals:
+        if jobs[k].number != going_on:
+            whole.setdefault(jobs[k].number, []).append(k)
+    for number, own in whole.items():
+        yield number, _joined([totals.pop(k) for k in own], [jobs[k] for k in own])
+
+
+def _joined(totals: Sequence[_Total], jobs: Sequence[_Job]) -> Moments:
     """The moments of all targets of a text, in their order."""
     order = [k for job in jobs for k in job.targets]
     back = torch.tensor(sorted(range(len(order)), key=order.__getitem__))

@@ -69,6 +69,11 @@ class Scorer:
     def _gradients(self) -> Gradients:
         return Gradients(self._forward)
 
+    @property
+    def resolution(self) -> float:
+        """The relative spacing of the numbers that the model computes with."""
+        return torch.finfo(self.traits.base.dtype).eps
+
     def scores(
         self, texts: Sequence[ExplainedText], keeps: Sequence[Bool[Tensor, "_ _"]]
     ) -> list[Float[Tensor, "_ _"]]:
@@ -125,10 +130,11 @@ class Scorer:
         paths: Sequence[Path],
         *,
         gradients: bool = True,
-    ) -> list[Moments]:
-        """Averages of each text's gradients over the points of its path.
+    ) -> Iterator[tuple[int, Moments]]:
+        """Averages of each text's gradients over the points of its path, text by text as they are whole.
 
-        Memory does not grow with the number of points. Parameters are constants: no gradient, no graph for them.
+        Memory grows neither with the number of points nor with that of texts. Parameters are constants: no gradient,
+        no graph for them.
 
         Args:
             texts: What is explained.
@@ -136,6 +142,9 @@ class Scorer:
             baselines: Of the same shapes.
             paths: One a text. Points move only the tokens that are free for a target.
             gradients: Whether gradients are wanted; otherwise only the scores at the points are.
+
+        Yields:
+            Which of the texts, and its moments; short texts first.
         """
         return self._gradients.moments(texts, embeddings, baselines, paths, gradients=gradients)
 
