@@ -1,9 +1,11 @@
-"""What factorisations with non-negative codes share: the turn of the codes."""
+"""What factorisations by turns share: the turn of the codes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interpreto.concepts.models.active_set import least_squares_codes
@@ -13,46 +15,90 @@ from interpreto.model_wrapping import ActivationRows
 BATCH = 1 << 13
 
 
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What directions are learned from.
+
+    Args:
+        gram: `Z^T Z`.
+        products: `Z^T A`.
+        loss: Mean squared error of `Z D`, and for sparse codes the penalty, twice, over as many numbers.
+        scale: Mean square of `A`.
+        worst: Number of the row that is furthest from its reconstruction.
+    """
+
+    gram: Float[Tensor, "c c"]
+    products: Float[Tensor, "c d"]
+    loss: float
+    scale: float
+    worst: int
+
+    @property
+    def used(self) -> Bool[Tensor, " c"]:
+        """Which concepts some row uses."""
+        return self.gram.diagonal() > 0
+
+    def unused(self) -> int | None:
+        """A concept that no row uses, while there is something left to explain."""
+        none = (~self.used).nonzero()[:, 0]
+        return int(none[0]) if len(none) and not self.exact else None
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left to explain."""
+        return self.loss <= 1e-14 * self.scale
+
+    def ends(self, last: Turn | None, tolerance: float) -> bool:
+        """Whether this is exact, or hardly better than the last turn with all concepts used."""
+        slow = last is not None and last.loss - self.loss <= tolerance * last.loss
+        return self.exact or (slow and bool(self.used.all()))
+
+
 class Codes:
     """The codes `Z` of all rows, solved anew on each dictionary from the codes on the last one.
 
     Args:
         rows: The activations `A`.
-        nb_concepts: How many codes a row has.
         device: Where to solve.
+        mean: What is taken off the activations first.
+        penalty: For signed sparse codes, the weight of their sizes; codes are non-negative without it.
     """
 
-    def __init__(self, rows: ActivationRows, nb_concepts: int, device: torch.device) -> None:
+    def __init__(
+        self, rows: ActivationRows, device: torch.device, *, mean: Tensor | float = 0.0, penalty: float | None = None
+    ) -> None:
         self._rows = rows
         self._device = device
+        self._mean = mean
+        self._penalty = 0.0 if penalty is None else penalty
+        self._nonnegative = penalty is None
         self._codes: list[Tensor] = []
-        self._nb_concepts = nb_concepts
 
-    def update(
-        self, directions: Float[Tensor, "c d"]
-    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c d"], Float[Tensor, ""]]:
-        """Solve for the codes.
-
-        Returns:
-            `Z^T Z`, `Z^T A`, and the mean squared error of `Z D`.
-        """
+    def solve(self, directions: Float[Tensor, "c d"]) -> Turn:
+        """Solve for the codes."""
         c, d = directions.shape
         gram, products = directions.new_zeros(c, c), directions.new_zeros(c, d)
-        loss = directions.new_zeros(())
         last, self._codes = self._codes, []
+        errors, scale, sizes = [], 0.0, 0.0
         for number, batch in enumerate(self._rows.batches(BATCH)):
-            x = batch.detach().to(self._device).double()
-            codes = least_squares_codes(x, directions, start=last[number] if last else None)
+            x = batch.detach().to(self._device).double() - self._mean
+            codes = least_squares_codes(
+                x,
+                directions,
+                penalty=self._penalty,
+                nonnegative=self._nonnegative,
+                start=last[number] if last else None,
+            )
             gram += codes.T @ codes
             products += codes.T @ x
-            loss += (x - codes @ directions).square().sum()
+            errors.append((x - codes @ directions).square().sum(dim=1))
+            sizes += float(codes.abs().sum())
+            scale += float(x.square().sum())
             self._codes.append(codes)
-        return gram, products, loss / (self._rows.n_rows * d)
-
-
-def converged(losses: tuple[float, ...], tolerance: float) -> bool:
-    """Whether the last step lowered the loss by less than this share."""
-    return len(losses) > 1 and losses[-2] - losses[-1] <= tolerance * losses[-2]
+        error = torch.cat(errors)
+        numbers = self._rows.n_rows * d
+        loss = (float(error.sum()) + 2 * self._penalty * sizes) / numbers
+        return Turn(gram, products, loss, scale / numbers, int(error.argmax()))
 
 
 def check_determined(nb_concepts: int, width: int) -> None:

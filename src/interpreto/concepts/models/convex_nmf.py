@@ -16,7 +16,7 @@ from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
 from interpreto.concepts.models.active_set import least_squares_codes
-from interpreto.concepts.models.alternating import BATCH, Codes, check_determined, converged
+from interpreto.concepts.models.alternating import BATCH, Codes, check_determined
 from interpreto.concepts.models.centroid_models import NearestCentroid
 from interpreto.concepts.models.clusters import centroids
 from interpreto.concepts.models.least_squares_model import NonnegativeModel
@@ -59,35 +59,67 @@ class ConvexNMFConcepts(LearnedConcepts):
         check_determined(self.nb_concepts, activations.width)
         device = self.fit_device
         centres = centroids(activations, self.nb_concepts, 1, self.seed).to(device)
-        members = list(_best(activations, NearestCentroid(centres).nearness, 1, device))
-        points = [activations.take(rows).detach().to(device).double() for rows in members]
-        weights = [torch.ones(1, dtype=torch.float64, device=device) for _ in members]
-        directions = torch.cat(points)
-        codes = Codes(activations, self.nb_concepts, device)
+        mixtures = [
+            _Mixture(activations, rows, device)
+            for rows in _best(activations, NearestCentroid(centres).nearness, 1, device)
+        ]
+        directions = torch.stack([mixture.point for mixture in mixtures])
+        codes, last = Codes(activations, device), None
         for _ in log.steps(self.max_iterations):
-            gram, products, loss = codes.update(directions)
-            log.record(loss)
-            if converged(log.losses, self.tolerance):
+            turn = codes.solve(directions)
+            log.record(turn.loss)
+            if turn.ends(last, self.tolerance):
                 break
-            pull = (products - gram @ directions).float().T
+            last = turn
+            pull = (turn.products - turn.gram @ directions).float().T
             candidates = _best(activations, partial(_matches, pull=pull), _CANDIDATES, device)
-            for k in (gram.diagonal() > 0).nonzero()[:, 0].tolist():
-                target = directions[k] + (products[k] - gram[k] @ directions) / gram[k, k]
-                new = candidates[k][~torch.isin(candidates[k], members[k])]
-                rows = torch.cat([members[k], new])
-                mixed = torch.cat([points[k], activations.take(new).detach().to(device).double()])
-                start = torch.cat([weights[k], weights[k].new_zeros(len(new))])
-                found = least_squares_codes(target[None], mixed, start=start[None])[0]
-                there = found > 0
-                if bool(there.any()):
-                    members[k], points[k], weights[k] = rows[there], mixed[there], found[there]
-                    directions[k] = found @ mixed
-        total = torch.stack([share.sum() for share in weights])
-        return NonnegativeModel((directions / total[:, None]).float())
+            for k in turn.used.nonzero()[:, 0].tolist():
+                target = directions[k] + (turn.products[k] - turn.gram[k] @ directions) / turn.gram[k, k]
+                mixtures[k].approach(target, candidates[k])
+                directions[k] = mixtures[k].point
+            if (k := turn.unused()) is not None:
+                mixtures[k] = _Mixture(activations, torch.tensor([turn.worst], device=device), device)
+                directions[k] = mixtures[k].point
+        return NonnegativeModel(torch.stack([mixture.point / mixture.weights.sum() for mixture in mixtures]).float())
 
 
 _CANDIDATES = 8
 """Rows tried for each concept in one iteration."""
+
+
+class _Mixture:
+    """A sum of rows with weights above 0.
+
+    Args:
+        activations: All rows.
+        members: The numbers of those that it starts with, each with weight 1.
+        device: Where to keep it.
+    """
+
+    def __init__(self, activations: ActivationRows, members: Int[Tensor, " k"], device: torch.device) -> None:
+        self._activations = activations
+        self._device = device
+        self._members = members
+        self._rows = self._take(members)
+        self.weights = torch.ones(len(members), dtype=torch.float64, device=device)
+
+    @property
+    def point(self) -> Float[Tensor, " d"]:
+        """Where it is."""
+        return self.weights @ self._rows
+
+    def approach(self, target: Float[Tensor, " d"], candidates: Int[Tensor, " k"]) -> None:
+        """Take the weights that come nearest to a target, on the rows so far and these."""
+        new = candidates[~torch.isin(candidates, self._members)]
+        members, rows = torch.cat([self._members, new]), torch.cat([self._rows, self._take(new)])
+        start = torch.cat([self.weights, self.weights.new_zeros(len(new))])
+        weights = least_squares_codes(target[None], rows, start=start[None])[0]
+        there = weights > 0
+        if bool(there.any()):
+            self._members, self._rows, self.weights = members[there], rows[there], weights[there]
+
+    def _take(self, members: Int[Tensor, " k"]) -> Float[Tensor, "k d"]:
+        return self._activations.take(members.cpu()).detach().to(self._device).double()
 
 
 def _matches(x: Float[Tensor, "n d"], pull: Float[Tensor, "d c"]) -> Float[Tensor, "n c"]:

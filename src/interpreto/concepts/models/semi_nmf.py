@@ -10,7 +10,7 @@ import torch
 from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
-from interpreto.concepts.models.alternating import Codes, check_determined, converged
+from interpreto.concepts.models.alternating import Codes, check_determined
 from interpreto.concepts.models.clusters import centroids
 from interpreto.concepts.models.least_squares_model import NonnegativeModel
 from interpreto.errors import check_count
@@ -24,7 +24,7 @@ class SemiNMFConcepts(LearnedConcepts):
 
     From the centres of k-means, by turns: codes exactly, by non-negative least squares; directions exactly, by
     `(Z^T Z) D = Z^T A`. The mean squared error, which is what `losses` holds, never rises. Directions have unit
-    length. Rows are read in batches, so their number is not bounded by memory.
+    length. A direction that no row uses is given the row that is explained worst.
 
     Cost: a non-negative least squares problem for each row and iteration. Directions are free, so they need not
     resemble any row: `ConvexNMFConcepts` makes them of rows. Use `NMFConcepts` where nothing is below 0.
@@ -50,16 +50,17 @@ class SemiNMFConcepts(LearnedConcepts):
         """Codes and directions by turns."""
         check_determined(self.nb_concepts, activations.width)
         directions = centroids(activations, self.nb_concepts, 1, self.seed).to(self.fit_device).double()
-        codes = Codes(activations, self.nb_concepts, self.fit_device)
+        codes, last = Codes(activations, self.fit_device), None
         for _ in log.steps(self.max_iterations):
-            gram, products, loss = codes.update(directions)
-            log.record(loss)
-            if converged(log.losses, self.tolerance):
+            turn = codes.solve(directions)
+            log.record(turn.loss)
+            if turn.ends(last, self.tolerance):
                 break
-            # A concept that no row uses keeps its direction.
-            used = gram.diagonal() > 0
-            ridge = torch.diag(1e-10 * gram.diagonal())[used][:, used]
-            factor = torch.linalg.cholesky(gram[used][:, used] + ridge)
-            directions[used] = torch.cholesky_solve(products[used], factor)
+            last, used = turn, turn.used
+            ridge = torch.diag(1e-10 * turn.gram.diagonal()[used])
+            factor = torch.linalg.cholesky(turn.gram[used][:, used] + ridge)
+            directions[used] = torch.cholesky_solve(turn.products[used], factor)
+            if (k := turn.unused()) is not None:
+                directions[k] = activations.take(torch.tensor([turn.worst]))[0].detach().to(directions)
         lengths = directions.norm(dim=1, keepdim=True)
         return NonnegativeModel((directions / lengths.where(lengths > 0, 1.0)).float())

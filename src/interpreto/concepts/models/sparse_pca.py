@@ -26,19 +26,21 @@ class SparsePCAConcepts(LearnedConcepts):
     variance, so that `sparsity` means the same for any model. Codes of new rows are those of least squares. Each
     direction has length 1 and its largest number positive.
 
-    Cost: far above `PCAConcepts`. Use it where a concept should name its neurons; neurons of a residual stream mean
-    little by themselves.
+    Cost: `n c d` an iteration, far above `PCAConcepts`. Use it where a concept should name its neurons; neurons of a
+    residual stream mean little by themselves.
 
     Args:
         sparsity: Weight of the directions' sizes; near 0 it is PCA's space, above 1 or so nothing is left.
-        max_iterations: Bound on the passes over the mini-batches of neurons.
+        max_iterations: Bound on the iterations.
+        tolerance: Fall of the loss below which it has converged.
 
-    Reference: Zou, Hastie and Tibshirani (2006), Sparse principal component analysis; solved as in Mairal et al.
-    (2010), Online learning for matrix factorization and sparse coding, section 6, arXiv:0908.0050.
+    Reference: Zou, Hastie and Tibshirani (2006), Sparse principal component analysis; by dictionary learning as
+    in Mairal et al. (2010), Online learning for matrix factorization and sparse coding, arXiv:0908.0050.
     """
 
     sparsity: float = 0.1
-    max_iterations: int = 200
+    max_iterations: int = 1000
+    tolerance: float = 1e-6
 
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (AffineModel,)
 
@@ -50,7 +52,7 @@ class SparsePCAConcepts(LearnedConcepts):
 
     def learn(self, activations: ActivationRows, log: FitLog) -> ConceptModel:
         """Dictionary learning with neurons as samples, then the ridge regression that encodes."""
-        from sklearn.decomposition import MiniBatchSparsePCA
+        from sklearn.decomposition import SparsePCA
 
         if self.nb_concepts > activations.width:
             raise InputError(f"nb_concepts: expected at most the width {activations.width}, got {self.nb_concepts}")
@@ -59,10 +61,16 @@ class SparsePCAConcepts(LearnedConcepts):
         scale = (rows - mean).square().sum(dim=0).mean().sqrt()
         if not scale > 0:
             raise InputError("activations: expected rows that differ, got equal ones")
-        pca = MiniBatchSparsePCA(
-            self.nb_concepts, alpha=self.sparsity, max_iter=self.max_iterations, random_state=self.seed
+        pca = SparsePCA(
+            self.nb_concepts,
+            alpha=self.sparsity,
+            max_iter=self.max_iterations,
+            tol=self.tolerance,
+            method="cd",
+            random_state=self.seed,
         )
-        found = fitted(pca, (rows - mean) / scale, "pass more max_iterations").components_
+        advice = f"{self.max_iterations} iterations; pass more max_iterations or a larger tolerance"
+        found = fitted(pca, (rows - mean) / scale, advice).components_
         directions = torch.as_tensor(found).to(device=self.fit_device, dtype=torch.float64)
         if not bool(directions.any()):
             raise InputError(
