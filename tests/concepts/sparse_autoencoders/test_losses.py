@@ -186,12 +186,20 @@ def test_auxiliary_loss_takes_half_the_width_at_most():
     assert auxiliary_loss(model.some_pre_activations(x, none), model.decoder, x, none) == 0
 
 
-def test_magnitudes_of_some_concepts():
+def test_shut_gates_are_pulled_at():
     concepts, p, training, x = disturbed("GatedSAEConcepts")
-    some = torch.tensor([2, 7])
-    projected = (x - p["bias"]) @ p["encoder"].T
-    whole = projected * p["log_magnitude"].exp() + p["magnitude_bias"]
-    torch.testing.assert_close(concepts.model(p, training).some_magnitudes(x, some), whole[:, some])
+    with torch.no_grad():
+        p["gate_bias"][[3, 8]] = -100.0
+    gradients = []
+    for training.dead in (torch.tensor([], dtype=torch.int64), torch.tensor([3, 8])):
+        training.buffers["weight"].fill_(0.1)
+        loss = concepts.loss(concepts.model(p, training), x, training)
+        gradients.append(torch.autograd.grad(loss, [p["encoder"], p["decoder"]]))
+    for without, with_dead in zip(*gradients, strict=True):
+        moved = (with_dead - without).abs().sum(dim=1)
+        assert moved[[3, 8]].all()
+        assert moved.sum() == pytest.approx(moved[[3, 8]].sum().item(), rel=1e-3)
+        assert not without[[3, 8]].any()
 
 
 def test_straight_through_gradients():

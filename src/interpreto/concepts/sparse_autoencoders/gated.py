@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
@@ -46,12 +46,6 @@ class GatedSAE(SparseAutoencoder):
         p = (activations - self.bias) @ self.encoder.T
         gates = p + self.gate_bias
         return gates, torch.relu(p * self.log_magnitude.exp() + self.magnitude_bias) * (gates > 0)
-
-    def some_magnitudes(self, activations: Float[Tensor, "n d"], concepts: Int[Tensor, " m"]) -> Float[Tensor, "n m"]:
-        """Magnitudes of these concepts alone, whether their gates are open or not."""
-        p = (activations - self.bias) @ self.encoder.index_select(0, concepts).T
-        factor, bias = (values.index_select(0, concepts) for values in (self.log_magnitude.exp(), self.magnitude_bias))
-        return p * factor + bias
 
 
 @final
@@ -100,7 +94,9 @@ class GatedSAEConcepts(SAEConcepts[GatedSAE]):
         opened = torch.relu(gates)
         of_gates = x - opened @ model.decoder.detach() - model.bias.detach()
         error, dead = x - model.decode(codes), training.dead
-        auxiliary = auxiliary_loss(model.some_magnitudes(x, dead), model.decoder, error, dead)
+        products = (x - model.bias) @ model.encoder.index_select(0, dead).T
+        # A dead gate may be shut in every row: relative to the mean, some rows always pull at its direction.
+        auxiliary = auxiliary_loss(products - products.mean(dim=0), model.decoder, error, dead)
         return (
             training.unexplained(error)
             + weight * opened.sum() / len(x) / training.variance
