@@ -57,9 +57,9 @@ def stories(data: Path, split: str) -> list[str]:
 def texts_of(name: str, data: Path) -> tuple[list[str], list[str]]:
     """Texts to learn from and held-out ones."""
     if name == "stories":
-        return stories(data, "train")[:400], stories(data, "valid")[:40]
+        return stories(data, "train")[:100], stories(data, "valid")[:40]
     rows = [read(data / "topic", f"dbpedia14_{part}") for part in ("train", "test")]
-    return [row["text"] for row in rows[0]], [row["text"] for row in rows[1][:300]]
+    return [row["text"] for row in rows[0][:4000]], [row["text"] for row in rows[1][:300]]
 
 
 def measure(name: str, data: Path, only: list[str]) -> list[dict[str, Any]]:
@@ -100,21 +100,49 @@ def measure(name: str, data: Path, only: list[str]) -> list[dict[str, Any]]:
     return found
 
 
+def strongest_words(data: Path) -> dict[str, Any]:
+    """Of the first concepts of one fit, the words in which they are strongest."""
+    model, tokenizer = load("stories")
+    split = ModelWithSplitPoints(model, split_points=2, tokenizer=tokenizer, truncation=True)
+    learn, _ = texts_of("stories", data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = split.get_activations(learn, "word")
+    explainer = concepts.TopKSAEConcepts(split, nb_concepts=128, k=8)
+    explainer.fit(rows)
+    readings = concepts.TopKInputs(explainer, activation_granularity="word", k_examples=8).interpret(
+        list(range(24)), learn, rows
+    )
+    return {
+        "model": "stories",
+        "method": "TopKSAEConcepts",
+        "options": "128 concepts, 8 a row",
+        "concepts": [[c, [example.text for example in reading.examples]] for c, reading in readings.items()],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DEFAULT)
     parser.add_argument("--models", nargs="+", default=["topic", "stories"])
     parser.add_argument("--methods", nargs="*", default=[], help="measure only these, and keep the other rows")
+    parser.add_argument("--words", action="store_true", help="only the strongest words of one fit")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    old = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
+    report = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"rows": []}
+    if arguments.words or not arguments.methods:
+        report["words"] = strongest_words(arguments.data)
+        RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if arguments.words:
+        return
+    old = report["rows"]
     for name in arguments.models:
         new = measure(name, arguments.data, arguments.methods)
         measured = {(row["model"], row["method"]) for row in new}
         old = [row for row in old if (row["model"], row["method"]) not in measured] + new
         order = list(METHODS)
         old.sort(key=lambda row: (row["model"], order.index(row["method"]), row["concepts"]))
-        RESULTS.write_text(json.dumps({"rows": old}, indent=1) + "\n", encoding="utf-8")
+        RESULTS.write_text(json.dumps({**report, "rows": old}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

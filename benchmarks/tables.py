@@ -61,8 +61,48 @@ def plausibility(report: dict[str, Any]) -> str:
     ]) + "\n"  # fmt: skip
 
 
+def concepts(report: dict[str, Any]) -> str:
+    text = [
+        "# What the concept methods keep",
+        "",
+        "Made by `python benchmarks/concepts.py` and `python benchmarks/tables.py`; do not edit by hand.",
+        "",
+        "Concepts of the shipped models at the output of block 2, learned from texts of their training sets with the "
+        "methods' default options, measured on held-out texts. `topic`: the token that the head reads; `stories`: "
+        "every token. Loss recovered: 1 is the model itself, 0 is the model with zeros in the place of its hidden states.",
+    ]
+    for model in dict.fromkeys(row["model"] for row in report["rows"]):
+        own = [row for row in report["rows"] if row["model"] == model]
+        lines = [
+            [
+                row["method"].removesuffix("Concepts"),
+                str(row["concepts"]),
+                f"{row['explained_variance']:.3f}",
+                f"{row['l0']:.1f}",
+                f"{row['dead_fraction']:.0%}",
+                f"{row['loss_recovered']:.3f}",
+                f"{row['cpu_seconds']:.0f}",
+            ]
+            for row in own
+        ]
+        header = ["method", "concepts", "explained variance", "concepts a row (L0)", "dead", "loss recovered", "CPU s"]
+        text += ["", f"## `{model}` ({own[0]['rows']:,} rows to learn from)", "", table(header, lines)]
+    words = report.get("words")
+    if words:
+        text += [
+            "",
+            "## The first concepts of one fit",
+            "",
+            f"{words['method']} with {words['options']} on the words of `{words['model']}`: the words in which each of "
+            "the first concepts is strongest, all of them, none left out.",
+            "",
+            table(["concept", "strongest words"], [[str(k), " · ".join(w)] for k, w in words["concepts"]]),
+        ]
+    return "\n".join(text) + "\n"
+
+
 def main() -> None:
-    for name, make in (("faithfulness", faithfulness), ("plausibility", plausibility)):
+    for name, make in (("faithfulness", faithfulness), ("plausibility", plausibility), ("concepts", concepts)):
         report = json.loads((HERE / "results" / f"{name}.json").read_text())
         (DOCS / f"{name}.md").write_text(make(report), encoding="utf-8")
         print(f"wrote docs/{name}.md")

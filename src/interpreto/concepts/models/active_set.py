@@ -16,6 +16,7 @@ def least_squares_codes(
     penalty: Tensor | float = 0.0,
     nonnegative: bool = True,
     start: Float[Tensor, "n c"] | None = None,
+    exact: bool = True,
 ) -> Float[Tensor, "n c"]:
     """The codes `argmin_z 1/2 |x - z D|^2 + penalty |z|_1` of each row `x`, with `z >= 0` where asked.
 
@@ -32,6 +33,8 @@ def least_squares_codes(
         penalty: Weight of the sum of the codes' sizes, in squared units of the rows; 0 or more.
         nonnegative: Whether codes below 0 are forbidden.
         start: Codes on a similar dictionary; they save time and change nothing else.
+        exact: Without, some gradient steps from the start, or from zero: for turns that the next one goes on with.
+            No row becomes worse than its start.
 
     Returns:
         The codes, in the number type of the rows.
@@ -56,8 +59,11 @@ def least_squares_codes(
     for first in range(0, len(rows), size):
         problem = _Problem(gram, rows[first : first + size].double() @ directions.T, floor, nonnegative)
         with torch.no_grad():
-            codes = problem.approximate() if start is None else start[first : first + size].double() * lengths
-            codes = problem.search(codes)
+            codes = None if start is None else start[first : first + size].double() * lengths
+            if codes is None or not exact:
+                codes = problem.approximate(codes)
+            if exact:
+                codes = problem.search(codes)
         chunks.append(problem.solve(codes.sign()) if rows.requires_grad or dictionary.requires_grad else codes)
     found = torch.cat(chunks) if chunks else found
     found = (found.clamp(min=0) if nonnegative else found) / lengths
@@ -80,11 +86,11 @@ class _Problem:
     floor: Float[Tensor, " c"]
     nonnegative: bool
 
-    def approximate(self) -> Float[Tensor, "n c"]:
-        """Codes near the solution, from zero, by accelerated gradient steps in single precision."""
+    def approximate(self, start: Float[Tensor, "n c"] | None) -> Float[Tensor, "n c"]:
+        """Codes near the solution, from the start or zero, by accelerated gradient steps in single precision."""
         gram, b, floor = self.gram.float(), self.b.float(), self.floor.float()
         step = 1 / torch.linalg.eigvalsh(self.gram)[-1].float()
-        codes = ahead = torch.zeros_like(b)
+        codes = ahead = torch.zeros_like(b) if start is None else start.float()
         speed = 1.0
         for _ in range(_APPROXIMATE_STEPS):
             ahead = ahead + step * (b - ahead @ gram)
@@ -94,7 +100,11 @@ class _Problem:
             faster = (1 + (1 + 4 * speed**2) ** 0.5) / 2
             ahead = new + (speed - 1) / faster * (new - codes)
             codes, speed = new, faster
-        return codes.double()
+        found = codes.double()
+        if start is None:
+            return found
+        better = self.value(found) <= self.value(start)
+        return torch.where(better[:, None], found, start)
 
     def search(self, codes: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """The solution, searched from codes that obey the constraints.

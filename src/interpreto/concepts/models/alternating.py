@@ -88,6 +88,7 @@ class Codes:
                 penalty=self._penalty,
                 nonnegative=self._nonnegative,
                 start=last[number] if last else None,
+                exact=False,
             )
             gram += codes.T @ codes
             products += codes.T @ x

@@ -29,7 +29,7 @@ from interpreto.model_wrapping import ActivationRows
 class ConvexNMFConcepts(LearnedConcepts):
     """Weighted means of rows, with codes that only add up: `min |A - Z W A|^2`, `Z, W >= 0`, rows of `W` sum to 1.
 
-    From the rows nearest to the centres of k-means, by turns: codes exactly, by non-negative least squares; then the
+    From the rows nearest to the centres of k-means, by turns: codes by non-negative least squares; then the
     weights of one concept after the other, by non-negative least squares on the rows that it is made of and those that
     would lower the error most. The mean squared error, which is what `losses` holds, never rises. That weights sum to
     1 takes nothing away, as codes have any size. Concepts are made of at most `d` rows each; no n x n matrix is formed.

@@ -23,7 +23,7 @@ from interpreto.model_wrapping import ActivationRows
 class DictionaryLearningConcepts(LearnedConcepts):
     """Directions of which few make up each row: `min 1/2 |x - mean - z D|^2 + sparsity s |z|_1`, rows of D of length 1.
 
-    From random rows, by turns: codes exactly, by the lasso; directions one after the other, exactly, within length 1.
+    From random rows, by turns: codes by the lasso; directions one after the other, exactly, within length 1.
     `s` is the root mean squared length of the centred rows, so that `sparsity` means the same for any model: about
     the share of a typical row's length that a concept must explain to be there. The error with its penalty, which is
     what `losses` holds, never rises. There may be more concepts than dimensions; codes are signed. A direction that no
