@@ -59,13 +59,20 @@ def check_count(name: str, value: object, least: int) -> None:
 
 
 def warn(message: str) -> None:
-    """Warn at the user's line: the innermost one that is not of this library."""
+    """Warn at the user's line, which called what was called first of this library."""
     frame: FrameType | None = sys._getframe(1)
-    level = 2
-    while frame is not None and frame.f_code.co_filename.startswith((_HERE, "<")):
-        frame = frame.f_back
-        level += 1
-    warnings.warn(message, stacklevel=level)
+    level = users = 2
+    while frame is not None:
+        if _is_ours(frame):
+            users = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=users)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether the library's code is run, or the `__init__` that was written for a dataclass."""
+    code = frame.f_code
+    return code.co_filename.startswith(_HERE) or (code.co_filename, code.co_name) == ("<string>", "__init__")
 
 
 _HERE = os.path.dirname(__file__) + os.sep

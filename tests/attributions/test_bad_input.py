@@ -1,6 +1,10 @@
 """What a user gets wrong: the error says what was expected, what came and where, and nothing is changed by it."""
 
+import os
+import subprocess
+import sys
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,7 +159,12 @@ OPTIONS = [
         r"removal: expected one of \['mask', 'attention', 'delete'\] or a token .*got 'msk'",
     ),
     (IntegratedGradients, {"baseline": "noise"}, "baseline: expected 'mask', 'pad', 'zero', 'mean', .*got 'noise'"),
-    (IntegratedGradients, {"baseline": torch.zeros(7)}, r"baseline: expected a tensor \(32,\), got \(7,\)"),
+    (IntegratedGradients, {"baseline": torch.zeros(7)}, r"baseline: expected a tensor \(32,\), .*, got \(7,\)"),
+    (
+        IntegratedGradients,
+        {"baseline": torch.zeros(3, 32)},
+        r"baseline: expected a tensor \(32,\), or \(\d+, 32\) for the tokens of inputs\[0\], got \(3, 32\)",
+    ),
     (InputxGradient, {"reduction": "product"}, "reduction: expected 'sum', 'mean' or 'max', got 'product'"),
 ]
 
@@ -163,6 +172,12 @@ OPTIONS = [
 @pytest.mark.parametrize(("method", "options", "message"), OPTIONS, ids=[next(iter(o)) for _, o, _ in OPTIONS])
 def test_options(own, method, options, message):
     refused(InputError, message, lambda: method(*own, **options)(TEXT), *own)
+
+
+def test_options_of_generation_are_noticed_where_nothing_is_written(own):
+    with pytest.warns(UserWarning, match=r"^output_granularity, generation: for models that write; a classification"):
+        (result,) = Occlusion(*own, output_granularity="word", generation={"max_new_tokens": 3})(TEXT)
+    assert torch.equal(result.scores, Occlusion(*own, output_granularity="token")(TEXT)[0].scores)
 
 
 def test_no_mask_token():
@@ -296,6 +311,34 @@ def test_truncation_is_by_the_users_own_word(own):
     with pytest.warns(UserWarning, match=r"inputs\[1\]: cut from \d+ to the 64 tokens that the model reads"):
         results = Occlusion(*own, truncation=True, granularity="text")(["a dog", TOO_LONG])
     assert len(results[1].sample.tokens) == 64
+
+
+def test_warnings_point_at_the_users_line(tmp_path):
+    """In a process of its own, for the checks of annotations in the tests are frames too."""
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from interpreto import Occlusion\n"
+        "from tests.architectures import CLASSES, build\n"
+        "from tests.tiny import wordpiece\n"
+        "model = build('bert', CLASSES, vocab_size=2000)\n"
+        "explainer = Occlusion(model, wordpiece(), truncation=True, granularity='text')\n"
+        "explainer.explain(\n"
+        "    'fox ' * 100)\n"
+    )
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([root, str(Path(interpreto.__file__).parents[1])])
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [line.split("UserWarning: ")[:2] for line in run.stderr.splitlines() if "UserWarning: " in line]
+    assert [(place.rstrip(": "), message.split(":")[0]) for place, message in found] == [
+        (f"{script}:5", "tokenizer"),
+        (f"{script}:6", "inputs[0]"),
+    ]
 
 
 def test_a_vocabulary_smaller_than_the_models_is_fine():

@@ -2,6 +2,7 @@
 
 import logging
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -229,7 +230,8 @@ def test_contrast_of_outputs():
     (by_ids,) = Occlusion(model, tokenizer)(PROMPT, Contrast(plus, torch.tensor([prompt + minus])))
     close(by_ids.target_scores, result.target_scores)
     with pytest.raises(
-        InputError, match=r"targets\[0\]: expected a contrast of as many tokens as the target \(\d+\), got"
+        InputError,
+        match=r"targets\[0\]: expected a contrast of as many tokens as the target, got \d+ \(\[.*\]\) rather",
     ):
         Occlusion(model, tokenizer)(PROMPT, Contrast(" dog", " a very long tale"))
 
@@ -339,9 +341,77 @@ def test_generation_stops_where_positions_end():
     assert Occlusion(model, tokenizer, granularity="text", output_granularity="text")(prompt)[0].sample == result.sample
 
 
-def test_unknown_generation_settings_are_refused():
-    with pytest.raises(InputError, match=r"^generation: .*max_new_token"):
-        Occlusion(language_model(), byte_bpe(), generation={"max_new_token": 3})(PROMPT)
+def test_a_prompt_without_room_and_a_models_own_length_below_it():
+    model, tokenizer = build("gpt2", Task.CAUSAL_LM, eos_token_id=None), byte_bpe()
+    prompt = tokenizer.decode(tokenizer(" the fox" * 50).input_ids[: model.config.n_positions])
+    with pytest.raises(InputError, match=r"inputs\[0\]: expected room for 20 new tokens, got 0: .*truncation=True"):
+        Occlusion(model, tokenizer)(prompt)
+    model.generation_config.max_length = 2
+    assert len(Occlusion(model, tokenizer, output_granularity="text")(PROMPT)[0].target_names) == 1
+
+
+SETTINGS = [
+    ([("max_new_tokens", 20)], "expected settings for model.generate by name"),
+    ({"max_new_token": 3}, "expected settings that model.generate takes, got max_new_token=3, .*max_new_token"),
+    ({"max_new_tokens": 0}, "max_new_tokens: expected a whole number, at least 1, got 0"),
+    ({"max_new_tokens": "5"}, "max_new_tokens: expected a whole number, at least 1, got '5'"),
+    ({"max_new_tokens": True}, "max_new_tokens: expected a whole number, at least 1, got True"),
+    (
+        {"max_length": 2},
+        r"max_length: expected more than the \d+ tokens of inputs\[0\], .*, got 2; pass max_new_tokens",
+    ),
+    ({"num_beams": 0}, "num_beams: expected a whole number, at least 1, got 0"),
+    ({"num_return_sequences": 2}, "num_return_sequences: expected 1, .*, got 2; generate the others yourself"),
+    ({"temperature": 0.0, "do_sample": True}, "expected settings .*, got temperature=0.0, do_sample=True, .*positive"),
+    ({"eos_token_id": "a"}, "expected settings that model.generate takes, got eos_token_id='a', "),
+    ({"input_ids": [[1]]}, "input_ids: that is the explained text; leave it out"),
+    ({"generation_config": {"max_new_tokens": 2}}, "generation_config: expected a GenerationConfig, got"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), SETTINGS, ids=[str(settings)[:30] for settings, _ in SETTINGS])
+def test_refused_generation_settings(settings, message):
+    with pytest.raises(InputError, match=f"(?s)^generation: {message}"):
+        Occlusion(language_model(), byte_bpe(), generation=settings)(PROMPT)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_prompt_that_is_cut_leaves_room_for_the_output():
+    model, tokenizer = build("gpt2", Task.CAUSAL_LM, eos_token_id=None), byte_bpe()
+    limit, text, output = model.config.n_positions, " the fox" * 50, " jumps over the lazy dog"
+    length, own = len(tokenizer(text).input_ids), tokenizer(output).input_ids
+    explainer = Occlusion(model, tokenizer, truncation=True, granularity="text", output_granularity="text")
+    for target in (output, [own], torch.tensor([own]), Contrast(output, own[::-1])):
+        with pytest.warns(UserWarning, match=rf"inputs\[0\]: cut from {length} to the {limit} tokens .*, less \d+ for"):
+            (result,) = explainer(text, target)
+        assert result.sample.ids[result.sample.output_start :] == own
+        assert limit - 1 <= len(result.sample.ids) <= limit
+        assert (
+            result.sample.ids[: result.sample.output_start] == tokenizer(text).input_ids[: result.sample.output_start]
+        )
+    for settings, room in (
+        ({}, 20),
+        ({"max_new_tokens": 7}, 7),
+        ({"generation_config": GenerationConfig(max_new_tokens=9)}, 9),
+    ):
+        with pytest.warns(UserWarning, match=rf"less {room} for the output"):
+            (result,) = Occlusion(
+                model, tokenizer, truncation=True, granularity="text", output_granularity="text", generation=settings
+            )(text)
+        assert (result.sample.output_start, len(result.sample.ids)) == (limit - room, limit)
+    short = "The fox"
+    with pytest.warns(UserWarning, match=r"inputs\[1\]: cut") as caught:
+        results = explainer([short, text], [output, " ran"])
+    assert len(caught) == 1
+    assert results[0].sample == explainer_without_cutting(explainer)(short, output)[0].sample
+    with pytest.raises(
+        InputError, match=r"targets\[0\]: expected at most the \d+ tokens that the model reads, got prompt"
+    ):
+        explainer("The fox", output * 50)
+
+
+def explainer_without_cutting(explainer):
+    return replace(explainer, truncation=False)
 
 
 def test_ids_beyond_the_tokenizer_can_be_generated():

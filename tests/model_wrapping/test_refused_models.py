@@ -55,6 +55,28 @@ def test_tokenizers_with_more_tokens_than_the_model_has(name):
         Occlusion(small, ARCHITECTURES[name].tokenizer())
 
 
+def test_tokenizers_with_far_fewer_tokens_than_the_model_has():
+    """A warning only: models whose embeddings were extended are right all the same."""
+    tokenizer = wordpiece()
+    spare = build("bert", CLASSES, vocab_size=len(tokenizer) + 1024)
+    assert Occlusion(spare, tokenizer)("the dog")[0].scores.isfinite().all()
+    model = build("bert", CLASSES, vocab_size=len(tokenizer) + 1025)
+    with pytest.warns(UserWarning, match=r"^tokenizer: 150 tokens for the model's 1175 embeddings; .*another model's"):
+        explainer = Occlusion(model, tokenizer)
+    assert explainer("the dog")[0].scores.isfinite().all()
+
+
+def test_a_model_is_tried_once():
+    model = build("bert", CLASSES)
+    explainer, calls = Occlusion(model, wordpiece()), []
+    handle = model.register_forward_pre_hook(lambda _module, _args: calls.append(1))
+    for expected in (3, 2, 2):  # the first time also to find out what it is for
+        explainer("the dog")
+        assert len(calls) == expected
+        calls.clear()
+    handle.remove()
+
+
 def test_other_things_than_models():
     # In the tests the annotations are checked too, and may be first.
     with pytest.raises((ModelError, TypeCheckError), match="model"):

@@ -98,6 +98,19 @@ def test_segments_joined():
 
 
 @pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        ("abc", r"segments: expected a list of texts, got str: 'abc'; pass \[text\], or split it"),
+        ([], "segments: expected at least one text, got none"),
+        (["one", ""], r"segments\[1\]: expected a text of at least one character, got an empty one; leave it out"),
+    ],
+)
+def test_segments_that_cannot_be_joined(segments, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Segments.join(segments, before="Read: ")
+
+
+@pytest.mark.parametrize(
     "spans",
     [(), ((0, 0),), ((2, 1),), ((0, 9),), ((-1, 2),), ((0, 2), (1, 3)), ((1, 2), (0, 1))],
 )

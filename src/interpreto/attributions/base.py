@@ -19,8 +19,9 @@ from torch import Generator, Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
-from interpreto.errors import InputError, check_count
+from interpreto.errors import InputError, check_count, warn
 from interpreto.model_wrapping import Explained, ExplainedText, Moments, Scorer, Traits
+from interpreto.model_wrapping.generation import check_settings
 from interpreto.types import Granularity, InferenceMode, Removal, Task
 
 
@@ -64,6 +65,7 @@ class AttributionExplainer(ABC):
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size, 1)
         check_count("seed", self.seed, 0)
+        check_settings(self.generation)
         _ = self.traits  # a model and tokenizer that do not fit are refused here, not at the first call
 
     def __call__(self, inputs: Any, targets: Any = None) -> list[Attribution]:
@@ -94,8 +96,10 @@ class AttributionExplainer(ABC):
             generation=self.generation,
             seed=self.seed,
         )
-        sources = explained.sources(inputs)
-        scorer = self._scorer(self.traits.recognise(sources[0].ids))
+        sources = explained.sources_for(inputs, targets)
+        task = self.traits.recognise(sources[0].ids)
+        self._warn_of_options(task)
+        scorer = self._scorer(task)
         texts = explained.texts(scorer, sources, targets)
         return self._attribute(scorer, texts)
 
@@ -107,6 +111,15 @@ class AttributionExplainer(ABC):
     def traits(self) -> Traits:
         """What the engine knows of the model."""
         return Traits(self.model, self.tokenizer)
+
+    def _warn_of_options(self, task: Task) -> None:
+        """Options of generation change nothing elsewhere."""
+        if task.generates:
+            return
+        given = {"output_granularity": self.output_granularity is not Granularity.TOKEN, "generation": self.generation}
+        names = [name for name, value in given.items() if value]
+        if names:
+            warn(f"{', '.join(names)}: for models that write; a {task.value} model is explained without")
 
     @abstractmethod
     def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]: ...

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
-from interpreto.model_wrapping.generation import ends, generate, pads
+from interpreto.model_wrapping.generation import ends, generate, pads, room_to_leave
 from interpreto.model_wrapping.readout import Readout, Target
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.targets import (
@@ -26,7 +26,17 @@ from interpreto.model_wrapping.targets import (
     whole,
 )
 from interpreto.model_wrapping.traits import Traits
-from interpreto.text import Element, Sample, Token, encode_output, encode_source, find_elements, split_inputs
+from interpreto.text import (
+    Element,
+    Input,
+    Sample,
+    Token,
+    encode_output,
+    encode_source,
+    find_elements,
+    split_inputs,
+    text_ids,
+)
 from interpreto.types import Granularity, Task
 
 
@@ -60,19 +70,51 @@ class Explained:
         Raises:
             InputError: Anything that cannot be explained; see `encode_source`.
         """
-        samples = []
-        for k, item in enumerate(split_inputs(inputs), start=first):
-            sample = encode_source(
-                self.traits.tokenizer,
-                item,
-                where=f"inputs[{k}]",
-                limit=self.traits.limit,
-                truncation=self.truncation,
-                replies=bool(self.traits.base.can_generate()),
-            )
-            self._check_ids(sample.ids, f"inputs[{k}]")
-            samples.append(sample)
-        return samples
+        return [self._source(item, f"inputs[{k}]") for k, item in enumerate(split_inputs(inputs), start=first)]
+
+    def sources_for(self, inputs: Any, targets: Any) -> list[Sample]:
+        """The same; texts that are cut leave room for what a causal model writes after them.
+
+        Args:
+            inputs: As users give them.
+            targets: As users give them: outputs, or none where the model is to write.
+
+        Raises:
+            InputError: Anything that cannot be explained.
+        """
+        items = split_inputs(inputs)
+        if not self.truncation or not self.traits.base.can_generate() or self.traits.is_encoder_decoder:
+            return self.sources(items)
+        entries = split_targets(targets, len(items))
+        return [
+            self._source(item, f"inputs[{k}]", self._room_for(item, entry, k))
+            for k, (item, entry) in enumerate(zip(items, entries, strict=True))
+        ]
+
+    def _source(self, item: Input, where: str, room: int = 0) -> Sample:
+        sample = encode_source(
+            self.traits.tokenizer,
+            item,
+            where=where,
+            limit=self.traits.limit,
+            truncation=self.truncation,
+            room=room,
+            replies=bool(self.traits.base.can_generate()),
+        )
+        self._check_ids(sample.ids, where)
+        return sample
+
+    def _room_for(self, item: Input, entry: Any, k: int) -> int:
+        """How many tokens the output of a causal model takes, at most."""
+        tokenizer, where = self.traits.tokenizer, f"targets[{k}]"
+        output = _one_output(entry)
+        output = output.target if isinstance(output, Contrast) else output
+        if output is None:
+            return room_to_leave(self.generation)
+        if isinstance(output, str):  # after a prompt, or at the beginning of a line
+            return max(len(text_ids(tokenizer, before + output, where=where)) for before in ("", "\n"))
+        whole = encode_source(tokenizer, item, where=f"inputs[{k}]")
+        return len(self._output(whole, output, True, where)[1])
 
     def _check_ids(self, ids: Sequence[int], where: str) -> None:
         known = getattr(self.traits.embeddings[0], "num_embeddings", None)
@@ -157,8 +199,7 @@ class Explained:
         self, task: Task, source: Sample, entry: Any, where: str
     ) -> tuple[Sample, tuple[str, tuple[Token, ...]] | None]:
         """Source and output in one row, and text and tokens of what a contrast takes away."""
-        if isinstance(entry, (list, tuple)) and len(entry) == 1 and isinstance(entry[0], (str, Contrast)):
-            entry = entry[0]
+        entry = _one_output(entry)
         joined = task is Task.CAUSAL_LM
         output = entry.target if isinstance(entry, Contrast) else entry
         if output is None:
@@ -175,10 +216,12 @@ class Explained:
         if isinstance(entry, Contrast):
             foil = self._output(source, entry.rather_than, joined, where)
             if len(foil[1]) != len(tokens):
+                names = self.traits.tokenizer.convert_ids_to_tokens
+                this, that = (names([token.id for token in found]) for found in (tokens, foil[1]))
                 raise InputError(
-                    f"{where}: expected a contrast of as many tokens as the target ({len(tokens)}), got "
-                    f"{len(foil[1])}; "
-                    "pass ids, or texts of equal length"
+                    f"{where}: expected a contrast of as many tokens as the target, got {len(this)} ({this!r:.200}) "
+                    f"rather than {len(that)} ({that!r:.200}); word both alike, or pass rows of ids of one length, cut "
+                    "where they begin to differ"
                 )
         prefix = [] if joined else self.traits.decoder_prefix[: None if isinstance(output, str) else 1]
         sample = source.with_output(text, tokens, [Token(i, 0, 0, 0, fixed=True) for i in prefix])
@@ -314,6 +357,12 @@ class Explained:
             readout = Readout(text.readout.slots, ((0, start), (1, end)), tuple(targets))
             explained.append(replace(text, readout=readout))
         return explained
+
+
+def _one_output(entry: Any) -> Any:
+    """An output that is the only one of a list."""
+    alone = isinstance(entry, (list, tuple)) and len(entry) == 1 and isinstance(entry[0], (str, Contrast))
+    return entry[0] if alone else entry
 
 
 def _fixed_at(sample: Sample, places: Sequence[int]) -> Sample:

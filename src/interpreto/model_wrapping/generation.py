@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
-from interpreto.errors import InputError
+from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.traits import Traits
 
 _DEFAULT_LENGTH = 20  # new tokens where nobody says how many; transformers takes as many, and warns
 _LENGTHS = frozenset(("max_new_tokens", "max_length", "generation_config"))
+_COUNTS = ("max_new_tokens", "max_length", "num_beams")
+_GIVEN = ("input_ids", "inputs", "inputs_embeds", "attention_mask")  # the text's, not the user's
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
@@ -46,13 +49,64 @@ def generate(
         torch.default_generator.manual_seed(seed)
         if devices:
             torch.cuda.manual_seed_all(seed)
-        try:
+        with _blamed_on(options):
             rows = model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings, **others
             )
-        except ValueError as error:
-            raise InputError(f"generation: expected settings that model.generate takes, got: {error}") from error
     return [int(i) for i in rows[0]]
+
+
+def check_settings(options: Any) -> None:
+    """Refuse settings that cannot be meant for any model.
+
+    Raises:
+        InputError: The message names the setting.
+
+    >>> check_settings({"max_new_tokens": 0})
+    Traceback (most recent call last):
+    interpreto.errors.InputError: generation: max_new_tokens: expected a whole number, at least 1, got 0
+    """
+    if not isinstance(options, Mapping):
+        raise InputError(
+            "generation: expected settings for model.generate by name, as {'max_new_tokens': 20}, got "
+            f"{options!r:.60}"
+        )
+    config = options.get("generation_config")
+    if config is not None and not isinstance(config, GenerationConfig):
+        raise InputError(f"generation: generation_config: expected a GenerationConfig, got {config!r:.60}")
+    for name in _GIVEN:
+        if name in options:
+            raise InputError(f"generation: {name}: that is the explained text; leave it out")
+    for name in _COUNTS:
+        if options.get(name) is not None:
+            check_count(f"generation: {name}", options[name], 1)
+    if options.get("num_return_sequences", 1) != 1:
+        raise InputError(
+            f"generation: num_return_sequences: expected 1, for one output is explained, got "
+            f"{options['num_return_sequences']!r:.60}; generate the others yourself and pass them as targets"
+        )
+
+
+def room_to_leave(options: Mapping[str, Any]) -> int:
+    """How many tokens a prompt that is cut leaves free: as many as the user asks for, or what is usual."""
+    found = options.get("max_new_tokens", getattr(options.get("generation_config"), "max_new_tokens", None))
+    return found if isinstance(found, int) else _DEFAULT_LENGTH
+
+
+@contextmanager
+def _blamed_on(options: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what generate says of settings that it does not take into an error that shows them."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        if not options and not isinstance(error, ValueError):
+            raise
+        shown = ", ".join(f"{name}={value!r:.40}" for name, value in options.items()) or "none"
+        raise InputError(
+            f"generation: expected settings that model.generate takes, got {shown}, of which it says: {error}"
+        ) from error
 
 
 def ends(traits: Traits) -> list[int]:
@@ -76,18 +130,25 @@ def _settings(
     if own.get("do_sample") is False:  # transformers would warn of what the model's own sampling leaves behind
         for name in _SAMPLING:
             setattr(settings, name, None)
-    others = settings.update(**own)
+    with _blamed_on(options):
+        others = settings.update(**own)
     settings.return_dict_in_generate = False
     settings.pad_token_id = next(iter([*pads(traits), *ends(traits)]), None)
     longest = settings.max_new_tokens
+    asked = not options.keys().isdisjoint(_LENGTHS)
     if longest is None and settings.max_length not in (None, _DEFAULT_LENGTH):
         longest = settings.max_length - begun
-    longest = _DEFAULT_LENGTH if longest is None else longest
+        if longest < 1 and asked:
+            raise InputError(
+                f"generation: max_length: expected more than the {begun} tokens of {where}, which it counts too, got "
+                f"{settings.max_length}; pass max_new_tokens"
+            )
+    longest = _DEFAULT_LENGTH if longest is None or longest < 1 else longest
     room = longest if traits.limit is None else traits.limit - begun
-    if longest > room and not options.keys().isdisjoint(_LENGTHS):
+    if room < 1 or (longest > room and asked):
         raise InputError(
             f"{where}: expected room for {longest} new tokens, got {room}: {begun} of the {traits.limit} that the "
-            "model reads are taken; shorten the prompt or ask for fewer"
+            "model reads are taken; shorten the prompt, ask for fewer, or pass truncation=True"
         )
     settings.max_new_tokens, settings.max_length = min(longest, room), None
     return settings, others

@@ -71,8 +71,11 @@ class Gradients:
             baseline = "mean" if tokenizer.mask_token_id is None else "mask"
         like = self.embed(text)
         if isinstance(baseline, Tensor):
-            if baseline.shape[-1:] != like.shape[-1:] or baseline.dim() > 2:
-                raise InputError(f"baseline: expected a tensor ({like.shape[1]},), got {tuple(baseline.shape)}")
+            if tuple(baseline.shape) not in (like.shape[1:], like.shape, (1, like.shape[1])):
+                raise InputError(
+                    f"baseline: expected a tensor ({like.shape[1]},), or {tuple(like.shape)} for the tokens of "
+                    f"{text.where}, got {tuple(baseline.shape)}"
+                )
             return baseline.detach().to(like).expand_as(like)
         if baseline == "zero":
             return torch.zeros_like(like)

@@ -12,13 +12,15 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from interpreto.errors import InputError, ModelError
+from interpreto.errors import InputError, ModelError, warn
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.readout import POOLED
 from interpreto.model_wrapping.rows import Filling
 from interpreto.text import Sample
 from interpreto.types import Removal, Task
 
+_SPARE = 1024  # embeddings beyond the tokenizer's: Phi-2 has 905, to make a round number
+_SPARE_SHARE = 0.04  # DeepSeek-V2 has 2.3 %; BERT's cased tokenizer would leave 5 % of its uncased model's
 _UNLIMITED = 10**6  # tokenizers without a limit report about 1e30
 
 
@@ -55,6 +57,11 @@ class Traits:
             raise ModelError(
                 f"tokenizer: expected a vocabulary that fits the model's {known} embeddings, got {len(self.tokenizer)} "
                 "tokens; pass the tokenizer that the model was trained with"
+            )
+        if known is not None and known - len(self.tokenizer) > max(_SPARE, _SPARE_SHARE * known):
+            warn(
+                f"tokenizer: {len(self.tokenizer)} tokens for the model's {known} embeddings; models have some to "
+                "spare, but so many look like another model's tokenizer, whose ids would mean other words"
             )
 
     @cached_property
@@ -265,11 +272,21 @@ class Traits:
         )
 
     def recognise(self, ids: Sequence[int]) -> Task:
-        """The task, from the answer to a text.
+        """The task, from the answer to the first text that is asked for.
 
         Raises:
             ModelError: The model has no head, or one of another kind.
         """
+        if not self._tasks:
+            self._tasks.append(self._probed(ids))
+        return self._tasks[0]
+
+    @cached_property
+    def _tasks(self) -> list[Task]:
+        """The task, once it is known."""
+        return []
+
+    def _probed(self, ids: Sequence[int]) -> Task:
         generates = bool(self.base.can_generate())
         if generates:
             return Task.SEQ2SEQ_LM if self.is_encoder_decoder else Task.CAUSAL_LM

@@ -2,11 +2,12 @@
 
 from interpreto.text.elements import Element, find_elements
 from interpreto.text.encoding import encode_output, encode_source, text_ids
-from interpreto.text.inputs import Segments, split_inputs
+from interpreto.text.inputs import Input, Segments, split_inputs
 from interpreto.text.sample import Sample, Token
 
 __all__ = [
     "Element",
+    "Input",
     "Sample",
     "Segments",
     "Token",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
-from interpreto.errors import InputError, ModelError
+from interpreto.errors import InputError, ModelError, warn
 from interpreto.text.inputs import Input, Message, Segments, TokenRow, is_pair
 from interpreto.text.sample import Sample, Token
 
@@ -27,6 +26,7 @@ def encode_source(
     where: str,
     limit: int | None = None,
     truncation: bool = False,
+    room: int = 0,
     replies: bool = True,
 ) -> Sample:
     """Tokenise one input with the tokenizer's own special tokens.
@@ -37,6 +37,7 @@ def encode_source(
         where: What to call the input in an error, as `inputs[3]`.
         limit: The most tokens that the model reads.
         truncation: Whether to cut a longer text to the limit (with a warning) in place of an error.
+        room: How many of the limit's tokens a text that may be cut leaves free for an output.
         replies: Whether the model writes the next message of a chat: the template then ends where that begins, or
             where a last message by the assistant ends, so that the model goes on with it.
 
@@ -53,7 +54,8 @@ def encode_source(
         sample = _from_ids(tokenizer, item, where)
         hint = "tokenise it with truncation=True"
     else:
-        sample = _from_texts(tokenizer, item, where, limit if truncation else None, replies)
+        room = room if limit is not None and room < limit else 0
+        sample = _from_texts(tokenizer, item, where, limit if truncation else None, room, replies)
         hint = "pass truncation=True to have it cut"
     if limit is not None and len(sample.tokens) > limit:
         raise InputError(
@@ -229,7 +231,9 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, row: TokenRow, where: str) -> 
     return Sample((text,), tokens, size, size, uses_type_ids=row.type_ids is not None)
 
 
-def _from_texts(tokenizer: PreTrainedTokenizerBase, item: Input, where: str, room: int | None, replies: bool) -> Sample:
+def _from_texts(
+    tokenizer: PreTrainedTokenizerBase, item: Input, where: str, limit: int | None, room: int, replies: bool
+) -> Sample:
     regions: tuple[Region, ...] | None = None
     special = True
     if isinstance(item, str):
@@ -245,9 +249,10 @@ def _from_texts(tokenizer: PreTrainedTokenizerBase, item: Input, where: str, roo
         _check_text(text, where)
     encoding = _call(tokenizer, texts, special=special)
     length = len(encoding["input_ids"])
-    if room is not None and length > room:
-        warnings.warn(f"{where}: cut from {length} to the {room} tokens that the model reads", stacklevel=2)
-        encoding = _call(tokenizer, texts, special=special, max_length=room)
+    if limit is not None and length > limit - room:
+        output = f", less {room} for the output" if room else ""
+        warn(f"{where}: cut from {length} to the {limit} tokens that the model reads{output}")
+        encoding = _call(tokenizer, texts, special=special, max_length=limit - room)
     tokens = _tokens(tokenizer, encoding, texts, regions)
     return Sample(
         parts=tuple(texts),

@@ -29,6 +29,8 @@ class Segments:
     spans: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise InputError(f"segments: expected a text, got {_shown(self.text)}")
         try:
             spans = tuple((int(start), int(end)) for start, end in self.spans)
         except (TypeError, ValueError):
@@ -47,9 +49,24 @@ class Segments:
 
     @classmethod
     def join(cls, segments: Sequence[str], *, before: str = "", after: str = "") -> Segments:
-        """The segments one after the other, exactly as they are, between two fixed contexts."""
+        """The segments one after the other, exactly as they are, between two fixed contexts.
+
+        Raises:
+            InputError: One text in place of several, no segments, or an empty one.
+        """
+        if isinstance(segments, (str, bytes)):
+            raise InputError(f"segments: expected a list of texts, got {_shown(segments)}; pass [text], or split it")
+        segments = list(segments)
+        if not segments:
+            raise InputError("segments: expected at least one text, got none")
         spans, position = [], len(before)
-        for segment in segments:
+        for k, segment in enumerate(segments):
+            if not isinstance(segment, str):
+                raise InputError(f"segments[{k}]: expected a text, got {_shown(segment)}")
+            if not segment:
+                raise InputError(
+                    f"segments[{k}]: expected a text of at least one character, got an empty one; leave it out"
+                )
             spans.append((position, position + len(segment)))
             position += len(segment)
         return cls(before + "".join(segments) + after, tuple(spans))
