@@ -29,6 +29,7 @@ SAMPLED = {*CHEAP} - {"IntegratedGradients"}
 ADDITIVE = {"GradientShap", "IntegratedGradients", "KernelShap"}
 LINEAR_IN_THE_TARGET = ADDITIVE | {"InputxGradient", "Lime", "Occlusion", "Rise"}
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* perturbations do not tell")  # cheap ones are too few
 every_method = pytest.mark.parametrize("name", METHODS)
 every_case = pytest.mark.parametrize("kind", list(cases()))
 

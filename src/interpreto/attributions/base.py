@@ -174,6 +174,8 @@ class PerturbationExplainer(AttributionExplainer):
 
     is_additive: ClassVar[bool] = False
     """Whether the scores add up to `f(all) - f(none)`, so that the gap is reported."""
+    is_solved: ClassVar[bool] = False
+    """Whether the scores solve equations, one a perturbation, so that there is a warning where those are too few."""
 
     @abstractmethod
     def masks(self, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
@@ -189,6 +191,8 @@ class PerturbationExplainer(AttributionExplainer):
 
     def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]:
         designs = [self.masks(len(text.elements), self._generator()) for text in texts]
+        if self.is_solved:
+            self._warn_of_few(texts, designs)
         ends = [torch.stack([torch.ones(len(t.elements)).bool(), torch.zeros(len(t.elements)).bool()]) for t in texts]
         keeps = [torch.cat([end[: 1 + self.is_additive], keep]) for end, keep in zip(ends, designs, strict=True)]
         results = []
@@ -203,6 +207,19 @@ class PerturbationExplainer(AttributionExplainer):
             baseline = all_scores[1] if self.is_additive else None
             results.append(self._result(scorer, text, found, all_scores[0], baseline))
         return results
+
+    def _warn_of_few(self, texts: Sequence[ExplainedText], designs: Sequence[Bool[Tensor, "_ _"]]) -> None:
+        """One warning for all texts whose elements the perturbations do not tell apart."""
+        short = [k for k, keep in enumerate(designs) if not _tells_apart(keep)]
+        if short:
+            k = max(short, key=lambda k: len(texts[k].elements))
+            g = len(texts[k].elements)
+            others = f", and those of {len(short) - 1} more texts," if len(short) > 1 else ""
+            warn(
+                f"{type(self).__name__}: {len(designs[k])} perturbations do not tell the {g} elements of "
+                f"{texts[k].where}{others} apart, which share what is left open; pass n_perturbations={max(16, 4 * g)} "
+                "or more, or a coarser granularity"
+            )
 
     def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
         return super()._scorer(task, self.removal)
@@ -316,6 +333,12 @@ class PathExplainer(GradientExplainer):
             fixed = (text.element_of < 0).to(embedding.device)[:, None]
             found.append(torch.where(fixed, embedding, nothing))
         return found
+
+
+def _tells_apart(keep: Bool[Tensor, "p g"]) -> bool:
+    """Whether a linear function of the elements, with its constant, is known from its values at these perturbations."""
+    rows = torch.cat([keep, torch.ones(len(keep), 1, dtype=torch.bool)], dim=1)
+    return bool(torch.linalg.matrix_rank(rows.double()) == rows.shape[1])
 
 
 def _plain(value: Any) -> Any:

@@ -69,6 +69,7 @@ def test_generation_is_the_game_of_what_each_target_sees():
         assert result.scores[k, len(seen) :].isnan().all()
 
 
+@pytest.mark.filterwarnings("ignore:KernelShap. .* perturbations do not tell")
 @pytest.mark.parametrize("n_perturbations", [2, 3, 9, 20, 64, 255, 256])
 def test_always_additive(n_perturbations):
     explainer = KernelShap(GameModel(8), wordpiece(), n_perturbations=n_perturbations)
@@ -123,6 +124,22 @@ def test_never_worse_than_shap_at_64_calls():
         assert ours <= theirs
         ratios.append(ours / theirs)
     assert np.mean(ratios) <= 0.85
+
+
+@pytest.mark.parametrize("g", [1, 2, 5, 12])
+def test_too_few_perturbations_are_told_of_with_a_number_that_is_enough(g):
+    texts = [" ".join(PLAYERS[:g]), PLAYERS[0]]
+    few = KernelShap(GameModel(12), wordpiece(), n_perturbations=max(2, 2 * g - 2))
+    if g == 1:
+        assert few(texts)[0].scores.isfinite().all()
+        return
+    message = rf"KernelShap: {max(2, 2 * g - 2)} perturbations do not tell the {g} elements of inputs\[0\] apart, .*"
+    with pytest.warns(UserWarning, match=message + rf"pass n_perturbations={max(16, 4 * g)} or more") as caught:
+        few(texts)
+    assert len(caught) == 1
+    enough = KernelShap(GameModel(12), wordpiece(), n_perturbations=max(16, 4 * g))
+    truth = games(12)["linear"](torch.eye(12).bool()).float()
+    torch.testing.assert_close(enough(texts, [0, 0])[0].scores[0], truth[:g], atol=1e-4, rtol=0)
 
 
 def test_refuses_a_budget_without_the_two_ends():

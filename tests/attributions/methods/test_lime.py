@@ -23,6 +23,7 @@ def fitted(keep, scores, kernel_width, penalty):
     return Ridge(alpha=penalty * variance * weights.sum()).fit(keep, scores, sample_weight=weights).coef_
 
 
+@pytest.mark.filterwarnings("ignore:Lime. .* perturbations do not tell")
 @pytest.mark.parametrize(
     ("n_perturbations", "kernel_width", "penalty"), [(None, 0.25, 1e-3), (64, 1.0, 0.1), (5, 0.5, 1e-3)]
 )
@@ -55,7 +56,10 @@ def test_one_element_gets_the_whole_difference(n_perturbations):
 
 def test_more_elements_than_perturbations_stay_small():
     explainer = Lime(GameModel(12), wordpiece(), n_perturbations=6)
-    result = explainer(" ".join(PLAYERS), torch.tensor([[0]]))[0]
+    with pytest.warns(
+        UserWarning, match=r"^Lime: 7 perturbations do not tell the 12 elements of inputs\[0\] apart, .*=48"
+    ):
+        result = explainer(" ".join(PLAYERS), torch.tensor([[0]]))[0]
     truth = games(12)["linear"](torch.eye(12).bool())
     assert result.scores.isfinite().all()
     assert result.scores.norm() <= 2 * truth.norm()

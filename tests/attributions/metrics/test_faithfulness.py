@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from interpreto import KernelShap, Occlusion
+from interpreto import InputxGradient, KernelShap, Occlusion
 from interpreto.attributions.metrics import Comprehensiveness, Deletion, Insertion, Sufficiency
 from interpreto.errors import InputError
 from tests.tiny import byte_bpe, classifier, language_model, wordpiece
@@ -114,6 +114,44 @@ def test_loaded_results_are_evaluated_alike():
     results = Occlusion(model, tokenizer)(TEXTS)
     loaded = [type(result).from_json(result.to_json()) for result in results]
     assert Insertion(model, tokenizer)(loaded).to_dict() == Insertion(model, tokenizer)(results).to_dict()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_elements_are_removed_as_in_the_explanation(metric):
+    """Unless the user says otherwise; explanations of several kinds may come together."""
+    model, tokenizer = classifier(), wordpiece()
+    ways = ["delete", "attention", "[UNK]", None]
+    results = [Occlusion(model, tokenizer, removal=way)(TEXTS[0], 1)[0] for way in ways]
+    gradients = InputxGradient(model, tokenizer)(TEXTS[0], 1)[0]
+    mixed = metric(model, tokenizer)([*results, gradients])
+    for way, result, score in zip([*ways, "mask"], [*results, gradients], mixed.scores, strict=True):
+        told = metric(model, tokenizer, removal=way)([result])
+        torch.testing.assert_close(score, told.scores[0], atol=1e-5, rtol=0)
+    kept = [replace(result, scores=results[0].scores) for result in results]
+    figures = metric(model, tokenizer)(kept).scores
+    assert len({round(figure.item(), 5) for figure in figures}) == len(ways)
+    same = metric(model, tokenizer, removal="mask")(kept).scores
+    assert len({round(figure.item(), 5) for figure in same}) == 1
+
+
+def test_explanations_of_another_model():
+    model, tokenizer = classifier(), wordpiece()
+    written = Occlusion(language_model(), byte_bpe())("The quick fox", " ran")
+    message = "expected an explanation of this {}, got one of another model, for {} on ids up to"
+    with pytest.raises(InputError, match=r"^attributions\[0\]: " + message.format("BertFor.*", "causal-lm")):
+        Deletion(model, tokenizer)(written)
+    (result,) = Occlusion(model, tokenizer)(TEXTS[1], 2)
+    with pytest.raises(InputError, match=r"^attributions\[0\]: " + message.format("GPT2LM.*", "classification")):
+        Deletion(language_model(), byte_bpe())(result)
+    smaller = classifier(n_classes=2)
+    with pytest.raises(InputError, match=r"^attributions\[1\]: " + message.format("BertFor.*", "classification")):
+        Deletion(smaller, tokenizer)([Occlusion(smaller, tokenizer)(TEXTS[1], 1)[0], result])
+    sample = replace(result.sample, tokens=tuple(replace(token, id=token.id + 140) for token in result.sample.tokens))
+    with pytest.raises(InputError, match=r"^attributions\[0\]: " + message.format("BertFor.*", "classification")):
+        Deletion(model, tokenizer)(replace(result, sample=sample))
+    foreign = replace(written[0], settings={"removal": "mask"})
+    with pytest.raises(InputError, match=r"removal: 'mask' needs a tokenizer with a mask token"):
+        Deletion(language_model(), byte_bpe())(foreign)
 
 
 def test_bad_input():

@@ -29,7 +29,8 @@ class KernelShap(PerturbationExplainer):
     what the model knows.
 
     Args:
-        n_perturbations: The budget; by default 8 an element and at least 128.
+        n_perturbations: The budget; by default 8 an element and at least 128. Fewer than 2 to 3 an element do
+            not tell them apart: there is a warning, and they share evenly what is left open.
 
     Reference: Lundberg and Lee (2017), A unified approach to interpreting model predictions, section 4.1,
     arXiv:1705.07874; paired sampling: Covert and Lee (2021), arXiv:2012.01536.
@@ -38,6 +39,7 @@ class KernelShap(PerturbationExplainer):
     n_perturbations: int | None = None
 
     is_additive: ClassVar[bool] = True
+    is_solved: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
 """LIME."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,7 +24,8 @@ class Lime(PerturbationExplainer):
     Cost: n_perturbations forward passes. The scores depend on the kernel; `KernelShap` has no such choice.
 
     Args:
-        n_perturbations: Random perturbations; by default 4 an element, at least 100 and at most 1000.
+        n_perturbations: Random perturbations; by default 4 an element, at least 100 and at most 1000. About one
+            an element and fewer do not tell them apart: there is a warning, and the penalty keeps the scores small.
         kernel_width: Width of the kernel, in units of the distance (0 to 1); smaller is more local.
         ridge: Strength of the penalty, relative to the mean weighted variance `v` of the keep-vectors; keeps the scores
             finite where elements outnumber perturbations.
@@ -35,6 +36,8 @@ class Lime(PerturbationExplainer):
     n_perturbations: int | None = None
     kernel_width: float = 0.25
     ridge: float = 1e-3
+
+    is_solved: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

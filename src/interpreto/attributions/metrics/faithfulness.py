@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ExplainedText, Scorer, Traits
-from interpreto.types import InferenceMode, Removal
+from interpreto.types import InferenceMode, Removal, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,8 @@ class FaithfulnessMetric(ABC):
         model: The explained model.
         tokenizer: Its tokenizer.
         inference_mode: The space of the figures; probabilities by default, as in the papers.
-        removal: How a removed element looks; see `PerturbationExplainer`.
+        removal: How a removed element looks, see `PerturbationExplainer`; by default as in the explanation, or the
+            default for the tokenizer where the method removes nothing.
         n_random: Random orders that the figure is compared with.
         batch_size: Rows a forward pass; changes nothing but speed.
         seed: Seed of the random orders.
@@ -120,29 +121,18 @@ class FaithfulnessMetric(ABC):
     def figure(self, curve: Float[Tensor, " s"], untouched: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The figure, from the model's scores at the steps and for the untouched text."""
 
-    def __call__(self, attributions: Sequence[Attribution]) -> Evaluation:
+    def __call__(self, attributions: Attribution | Sequence[Attribution]) -> Evaluation:
         """Evaluate explanations, of any method and of any task, fresh or loaded from files.
 
         Raises:
-            InputError: No explanations, or explanations of different tasks.
+            InputError: No explanations, explanations of different tasks, or of another model.
         """
         if isinstance(attributions, Attribution):
             attributions = [attributions]
         for k, given in enumerate(attributions):
             if not isinstance(given, Attribution):
                 raise InputError(f"attributions[{k}]: expected a result of an explainer, got {type(given).__name__}")
-        tasks = {attribution.task for attribution in attributions}
-        if len(tasks) != 1:
-            raise InputError(
-                f"attributions: expected explanations of one task, got {sorted(task.value for task in tasks)}"
-            )
-        scorer = Scorer(
-            self._traits,
-            tasks.pop(),
-            InferenceMode(self.inference_mode),
-            self._traits.filling(self.removal),
-            self.batch_size,
-        )
+        task = self._task(attributions)
         texts = [
             ExplainedText(f"attributions[{k}]", a.sample, a.elements, a.readout) for k, a in enumerate(attributions)
         ]
@@ -152,7 +142,7 @@ class FaithfulnessMetric(ABC):
             rows = [self._masks(order, len(text.elements)) for target in found for order in target]
             keeps.append(torch.cat([torch.ones(1, len(text.elements), dtype=torch.bool), *rows]))
         scores, random_scores, curves = [], [], []
-        for found, values in zip(orders, scorer.scores(texts, keeps), strict=True):
+        for found, values in zip(orders, self._values(task, attributions, texts, keeps), strict=True):
             figures, drawn, lines, start = [], [], [], 1
             for t, target in enumerate(found):
                 own = []
@@ -170,6 +160,53 @@ class FaithfulnessMetric(ABC):
         return Evaluation(
             type(self).__name__, self.higher_is_better, tuple(scores), tuple(random_scores), tuple(curves)
         )
+
+    def _task(self, attributions: Sequence[Attribution]) -> Task:
+        """The task of all explanations, which must be explanations of this model."""
+        tasks = {attribution.task for attribution in attributions}
+        if len(tasks) != 1:
+            raise InputError(
+                f"attributions: expected explanations of one task, got {sorted(task.value for task in tasks)}"
+            )
+        (task,) = tasks
+        own = self._traits.recognise(attributions[0].sample.ids) if self._knows(attributions[0]) else task
+        for k, attribution in enumerate(attributions):
+            if own is not task or not self._knows(attribution):
+                raise InputError(
+                    f"attributions[{k}]: expected an explanation of this {type(self._traits.base).__name__}, got one "
+                    f"of another model, for {task.value} on ids up to {max(attribution.sample.ids)}; pass the model "
+                    "that was explained"
+                )
+        return task
+
+    def _knows(self, attribution: Attribution) -> bool:
+        """Whether the model has an embedding for every id, and an output for all that is read."""
+        known = getattr(self._traits.embeddings[0], "num_embeddings", None)
+        classes = attribution.task in (Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
+        outputs = self._traits.config.num_labels if classes else known
+        highest = max(column for _, column in attribution.readout.reads)
+        if attribution.task is Task.QUESTION_ANSWERING:  # places of the text are read
+            outputs = len(attribution.sample.tokens)
+        limits = ((max(attribution.sample.ids), known), (highest, outputs))
+        return all(limit is None or value < limit for value, limit in limits)
+
+    def _values(
+        self,
+        task: Task,
+        attributions: Sequence[Attribution],
+        texts: Sequence[ExplainedText],
+        keeps: Sequence[Bool[Tensor, "_ _"]],
+    ) -> list[Float[Tensor, "_ _"]]:
+        """Target scores, with elements removed as in each explanation, or as the user says."""
+        removals = [self.removal or attribution.settings.get("removal") for attribution in attributions]
+        found: dict[int, Tensor] = {}
+        for removal in dict.fromkeys(removals):
+            filling = self._traits.filling(removal)
+            scorer = Scorer(self._traits, task, InferenceMode(self.inference_mode), filling, self.batch_size)
+            own = [k for k, other in enumerate(removals) if other == removal]
+            scores = scorer.scores([texts[k] for k in own], [keeps[k] for k in own])
+            found.update(zip(own, scores, strict=True))
+        return [found[k] for k in range(len(texts))]
 
     def _orders(self, attribution: Attribution) -> list[list[Tensor]]:
         """Per target: its elements by falling score, then in random orders."""
