@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from operator import index
 from types import FrameType
+from typing import Any
 
 
 class InterpretoError(Exception):
@@ -44,7 +46,7 @@ class MissingExtraError(InterpretoError, ImportError):
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'interpreto[{extra}]'")
 
 
-def check_count(name: str, value: object, least: int) -> None:
+def check_count(name: str, value: Any, least: int) -> None:
     """Refuse an option that is no whole number, or too small a one.
 
     Raises:
@@ -54,7 +56,11 @@ def check_count(name: str, value: object, least: int) -> None:
     Traceback (most recent call last):
     interpreto.errors.InputError: n_steps: expected a whole number, at least 1, got 0
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    try:
+        whole = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        whole = None
+    if whole is None or whole < least:
         raise InputError(f"{name}: expected a whole number, at least {least}, got {value!r}")
 
 

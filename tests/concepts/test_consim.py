@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from interpreto.concepts.metrics import ConSim
-from interpreto.concepts.metrics.consim import parsed_answer
+from interpreto.concepts.metrics import ConSim, ConSimResult
+from interpreto.concepts.metrics.consim import _even_draw, parsed_answer
 from interpreto.demo import load
 from interpreto.errors import InputError
 from interpreto.model_wrapping import ModelWithSplitPoints
@@ -85,7 +85,7 @@ def test_who_guesses_scores_chance(concepts, predicted):
 
 def test_prompts_say_what_they_should(concepts, predicted):
     told = {0: "rivers", 1: "songs", 2: None}
-    metric, llm = consim(concepts, {}, threshold=0.0, seed=4)
+    metric, llm = consim(concepts, {}, threshold=1e-6, seed=4)
     chats = metric.prompts(TEXTS, told, prompts=PROMPTS)
     assert not llm.asked
     again = metric.prompts(TEXTS, told, prompts=PROMPTS)
@@ -143,18 +143,47 @@ def test_bad_answers_are_left_out_and_told(concepts):
 
 
 def test_answers_are_read_as_people_write_them():
+    names = ["Mean Of Transportation", "Film", "Album", "U.S.", "(other)", "N/A.", "😀", "not Film"]
     text = "Here you go:\nSample_1: Mean Of Transportation\n* **Sample_2**: `Film`\nsample 3 - Album.\nSample_4: "
-    assert parsed_answer(text) == {1: "Mean Of Transportation", 2: "Film", 3: "Album"}
+    assert parsed_answer(text, names) == {1: "Mean Of Transportation", 2: "Film", 3: "Album"}
+    text = "Class of Sample_5: U.S.\n6: (other)\n| Sample_7 | N/A. |\nSample_8: 😀\nSample_9: a mystery\n"
+    text += "Sample_10: NOT FILM"
+    assert parsed_answer(text, names) == {5: "U.S.", 6: "(other)", 7: "N/A.", 8: "😀", 9: None, 10: "not Film"}
+
+
+@pytest.mark.parametrize("classes", [2, 4, 6, 14, 20, 25])
+def test_half_of_the_draws_are_right_predictions(classes):
+    predicted = torch.arange(1000) % classes
+    right = torch.rand(1000, generator=torch.Generator().manual_seed(0)) < 0.5
+    for seed in range(5):
+        drawn = _even_draw(predicted, right, 20, torch.Generator().manual_seed(seed), taken=set())
+        assert int(right[drawn].sum()) == 10
+        counts = torch.bincount(predicted[drawn], minlength=classes)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_the_same_text_is_drawn_once(concepts):
+    metric, _ = consim(concepts, {}, n_learning=3, n_evaluation=3)
+    with pytest.raises(InputError, match=r"at least 6 different texts, .* got 5"):
+        metric.prompts([*TEXTS[:5], *TEXTS[:5]], {}, prompts=["L2"])
 
 
 def test_bad_input_is_refused(concepts):
     metric, _ = consim(concepts, {})
-    with pytest.raises(InputError, match="at least 20 texts"):
+    with pytest.raises(InputError, match="at least 20 different texts"):
         metric(TEXTS[:10], {})
     with pytest.raises(InputError, match="labels: expected 56"):
         metric(TEXTS, {}, labels=[1, 2])
     with pytest.raises(InputError, match="prompts: expected one of"):
         metric(TEXTS, {}, prompts=["E9"])
+    with pytest.raises(InputError, match="labels: expected one of the labels"):
+        metric(TEXTS, {}, labels=["joy"] * len(TEXTS))
+    with pytest.raises(InputError, match="labels: expected classes from 0 to 13"):
+        metric(TEXTS, {}, labels=[14] * len(TEXTS))
+    with pytest.raises(InputError, match="prompt: expected one of those that were asked"):
+        ConSimResult({"L2": (1.0,)}, 0.5).score("E2")
+    with pytest.raises(InputError, match="prompt: expected one of"):
+        ConSimResult({"L2": (1.0,)}, 0.5).score("E9")
     with pytest.raises(InputError, match="threshold"):
         consim(concepts, {}, threshold=2.0)
     with pytest.raises(InputError, match="n_seeds"):

@@ -206,6 +206,41 @@ def test_local_tables_know_their_text(tmp_path):
     assert list(table.to_pandas().columns) == ["target", "concept", "absolute", "signed"]
 
 
+def test_classes_come_in_their_order():
+    model = classifier()
+    model.config.id2label = {0: "z", 1: "k", 2: "b"}
+    concepts = explainer(model, wordpiece())
+    table = concepts.importance(TEXTS, [2, 0, 1])
+    assert table.target_names == ("z", "k", "b")
+    assert table.top(2) == table.top("b")
+    for wrong in (3, -1):
+        with pytest.raises(InputError, match="from 0 to 2"):
+            table.top(wrong)
+
+
+def test_gradients_of_concepts_that_are_not_there_are_saved_too():
+    concepts = explainer(classifier(), wordpiece())
+    (local,) = concepts.local_importance(TEXTS[0], [1], method="gradient")
+    again = LocalImportance.from_dict(json.loads(json.dumps(local.to_dict())))
+    assert bool((local.codes == 0).any())
+    torch.testing.assert_close(again.weights, local.weights)
+    with pytest.raises(InputError, match="from 0 to 0"):
+        local.top(1)
+
+
+def test_rows_that_matter_to_nothing_are_told():
+    concepts = explainer(classifier(), wordpiece(), -1)
+    with pytest.warns(UserWarning, match="no concept weighs anything"):
+        concepts.importance(TEXTS, [0], "token")
+
+
+def test_points_that_scores_do_not_come_from_are_refused():
+    concepts = explainer(
+        build("mixtral", CAUSAL), ARCHITECTURES["mixtral"].tokenizer(), "model.layers.1.mlp.gate:input"
+    )
+    assert concepts.concept_output_gradient(TEXTS[:1])[0].abs().sum() > 0
+
+
 def test_bad_input_is_refused(tmp_path):
     concepts = explainer(classifier(), wordpiece())
     with pytest.raises(NotFittedError, match="call fit"):

@@ -1,12 +1,14 @@
 """Metrics of concept spaces against their definitions, the slow obvious way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
-from interpreto.concepts import metrics
+from interpreto.concepts import ICAConcepts, PCAConcepts, metrics
 from interpreto.errors import InputError, NotFittedError
 from interpreto.model_wrapping import ModelWithSplitPoints
 from tests.architectures import ARCHITECTURES, SEQ2SEQ, build
@@ -105,6 +107,17 @@ def test_stability_finds_the_matching():
     assert float(metrics.matched_cosines(base[:6], base[10:16]).sum()) == pytest.approx(best)
 
 
+@pytest.mark.parametrize("method", [PCAConcepts, ICAConcepts])
+def test_stability_is_sign_free_where_codes_have_a_sign(method):
+    fits = [method(None, nb_concepts=3) for _ in range(2)]
+    for one in fits:
+        one.fit(torch.rand(200, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 4, 3, 2, 1]))
+    model = fits[1].concept_model
+    fits[1]._concept_model = replace(model, encoder=-model.encoder, decoder=-model.decoder)
+    assert metrics.Stability(fits)() == pytest.approx(1)
+    assert metrics.Stability(fits, sign_free=False)() < 0.5
+
+
 def test_stability_of_fits():
     same, other = [fitted(seed=0), fitted(seed=0)], [fitted(seed=0), fitted(seed=1), fitted(seed=2)]
     assert metrics.Stability(same)() == pytest.approx(1)
@@ -164,6 +177,17 @@ def test_loss_recovered_by_hand():
     assert found.recovered == pytest.approx((found.ablated - spliced) / (found.ablated - found.clean), rel=1e-4)
 
 
+def test_true_labels_are_one_a_text():
+    model, tokenizer = classifier(), wordpiece()
+    split = ModelWithSplitPoints(model, 0, tokenizer=tokenizer)
+    labels = [0, 1, 2, 1, 0]
+    with torch.no_grad():
+        logits = torch.cat([model(**tokenizer(line, return_tensors="pt")).logits for line in LINES])
+    wanted = float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)))
+    for given in (labels, torch.tensor(labels), [[label] for label in labels]):
+        assert metrics.LossRecovered(identity(32, split))(LINES, given).clean == pytest.approx(wanted, rel=1e-5)
+
+
 def test_bad_input_is_refused(rows):
     with pytest.raises(NotFittedError):
         metrics.MSE(RandomConcepts(None, nb_concepts=2))(rows)
@@ -175,5 +199,7 @@ def test_bad_input_is_refused(rows):
         metrics.MSE(fitted())(rows / 0)
     with pytest.raises(InputError, match="at least two rows"):
         metrics.FID(fitted())(rows[:1])
+    with pytest.raises(InputError, match="threshold"):
+        metrics.Sparsity(fitted(), threshold=-1.0)
     with pytest.raises(InputError, match="split model"):
         metrics.LossRecovered(fitted())(LINES)

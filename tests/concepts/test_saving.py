@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from interpreto.concepts import PCAConcepts
 from interpreto.errors import InputError, NotFittedError, StoreError
 from interpreto.model_wrapping import ModelWithSplitPoints
 from tests.concepts.simple import RandomConcepts
@@ -68,6 +69,10 @@ def test_what_cannot_be_loaded_is_refused(concepts, split, tmp_path):
     (folder / "concepts.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         RandomConcepts.load(folder)
+    for key in ("options", "report", "split_point"):
+        (folder / "concepts.json").write_text(json.dumps({name: v for name, v in about.items() if name != key}))
+        with pytest.raises(InputError, match="damaged"):
+            RandomConcepts.load(folder)
     concepts.save(folder)
     path = folder / "concept_model.safetensors"
     path.write_bytes(path.read_bytes()[:-3])
@@ -93,6 +98,8 @@ def test_what_cannot_be_fitted_is_refused(split):
     for wrong in (torch.ones(3), torch.ones(3, 3, dtype=torch.long), [[1.0]]):
         with pytest.raises(InputError, match=r"expected floats \(n, d\)"):
             concepts.fit(wrong)
+    with pytest.raises(InputError, match="device: expected one that is there"):
+        RandomConcepts(split, nb_concepts=2, device="nowhere")
     with pytest.raises(InputError, match="nb_concepts: expected a whole number"):
         RandomConcepts(split, nb_concepts=0)
     chosen = RandomConcepts(split, nb_concepts=4, split_point=0)
@@ -101,6 +108,18 @@ def test_what_cannot_be_fitted_is_refused(split):
         chosen.encode(torch.ones(3, 5))
     with pytest.raises(InputError, match=r"codes: expected \(n, 4\)"):
         chosen.decode(torch.ones(3, 5))
+
+
+def test_what_was_learned_is_frozen():
+    concepts = PCAConcepts(None, nb_concepts=2)
+    concepts.fit(torch.randn(20, 5, requires_grad=True))
+    assert not any(tensor.requires_grad for tensor in concepts.concept_model.tensors().values())
+
+
+def test_tensors_are_saved_where_there_are_several_split_points(split, tmp_path):
+    concepts = RandomConcepts(split, nb_concepts=2)
+    concepts.fit(torch.randn(9, 32))
+    assert torch.equal(RandomConcepts.load(concepts.save(tmp_path / "c"), split).dictionary, concepts.dictionary)
 
 
 def test_a_failed_fit_keeps_what_was_learned(concepts, split):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -137,7 +138,7 @@ def test_other_texts_models_and_options_are_refused(split, tmp_path):
         other.get_activations(TEXTS, store=folder)
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbled", "gone", "about", "no-about"])
+@pytest.mark.parametrize("damage", ["cut", "garbled", "gone", "about", "thin", "no-about"])
 def test_damaged_files_are_named(split, tmp_path, damage):
     folder = tmp_path / "s"
     stored = split.get_activations(TEXTS, store=folder)
@@ -149,11 +150,18 @@ def test_damaged_files_are_named(split, tmp_path, damage):
         path.write_bytes(b"\xff" * 64)
     elif damage == "gone":
         path.unlink()
+    elif damage == "thin":
+        (folder / "store.json").write_text('{"format": 1}')
     elif damage == "about":
         (folder / "store.json").write_text("{")
     else:
         (folder / "store.json").unlink()
-    message = {"gone": "expected a shard that begins with", "about": "store.json", "no-about": "store.json"}
+    message = {
+        "gone": "expected a shard that begins with",
+        "about": "store.json",
+        "thin": "store.json",
+        "no-about": "store.json",
+    }
     with pytest.raises(InputError, match=message.get(damage, path.name)):
         ActivationStore(folder)
     with pytest.raises(InputError, match=message.get(damage, path.name)):
@@ -171,6 +179,32 @@ def test_a_folder_that_cannot_be_made_is_told(split, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="could not be written"):
         split.get_activations(TEXTS, store=tmp_path / "file" / "s")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
+def test_other_number_types_are_refused(split, tmp_path, dtype):
+    with pytest.raises(InputError, match="dtype: expected one of"):
+        split.get_activations(TEXTS, store=tmp_path / "s", dtype=dtype)
+    with pytest.raises(InputError, match="without store"):
+        split.get_activations(TEXTS, dtype=torch.float16)
+
+
+def test_arrays_and_lists_of_texts_are_the_same_texts(split, tmp_path):
+    split.get_activations(np.array(TEXTS[:9]), store=tmp_path / "s")
+    split.get_activations(TEXTS[:9], store=tmp_path / "s")
+
+
+def test_a_bad_text_added_to_a_store_leaves_it_readable(split, tmp_path):
+    split.get_activations(TEXTS[:9], store=tmp_path / "s")
+    with pytest.raises(InputError, match=r"inputs\[9\]"):
+        split.get_activations([*TEXTS[:9], ""], store=tmp_path / "s")
+    assert len(ActivationStore(tmp_path / "s").sources["0"]) > 9
+
+
+def test_two_writers_do_not_meet(split, tmp_path):
+    with activation_store._alone(tmp_path / "s"), pytest.raises(StoreError, match="another process is writing"):
+        split.get_activations(TEXTS[:9], store=tmp_path / "s")
+    assert split.get_activations(TEXTS[:9], store=tmp_path / "s")["0"].n_rows > 9
 
 
 def test_bad_texts_keep_their_number(split, tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from interpreto.errors import InputError, ModelError
 from interpreto.model_wrapping import ModelWithSplitPoints
-from tests.architectures import ARCHITECTURES, CLASSES, LABELS, shared_model
+from tests.architectures import ARCHITECTURES, CLASSES, LABELS, build, shared_model
 from tests.tiny import LINES, byte_bpe, classifier, language_model, wordpiece
 
 TEXTS = [*LINES, "Spot! Unbelievable cats.", "dog"]
@@ -154,6 +154,15 @@ def test_bad_input_is_refused(split):
         split.get_activations(TEXTS)["5"]
     with pytest.raises(InputError, match="batch_size"):
         ModelWithSplitPoints(classifier(), 0, tokenizer=wordpiece(), batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_labels": 1}, {"problem_type": "regression"}, {"problem_type": "multi_label_classification"}]
+)
+def test_models_that_do_not_predict_one_class_are_refused(changes):
+    split = ModelWithSplitPoints(build("bert", CLASSES, **changes), 0, tokenizer=wordpiece())
+    with pytest.raises(InputError, match="predicts one class of a text"):
+        split.get_activations(TEXTS, include_predicted_classes=True)
 
 
 @pytest.mark.parametrize("task", [LABELS])

@@ -91,6 +91,27 @@ def test_any_module_is_read_as_a_plain_hook_reads_it():
     assert f"{dense.replace('0', '1')}:input" in found
 
 
+def test_the_side_of_an_encoder_decoder_is_what_the_model_does_there():
+    cross = "decoder.block.1.layer.1.EncDecAttention"
+    split = split_model("t5", SEQ2SEQ, [f"{cross}.k", f"{cross}.q", "lm_head:input"])
+    assert [point.in_decoder for point in split.split_points] == [False, True, True]
+    found = split.get_activations(TEXTS[:1], "all_tokens", targets=["dog"])
+    assert len(found[f"{cross}.k"]) == len(split.tokenizer(TEXTS[0])["input_ids"])
+    assert len(found[f"{cross}.q"]) < len(found[f"{cross}.k"])
+    split = split_model("bart", SEQ2SEQ, "model.decoder.layers.1.encoder_attn.k_proj")
+    assert not split.split_points[0].in_decoder
+
+
+def test_a_star_is_one_name_of_a_path_and_two_are_any():
+    model, tokenizer = classifier(), wordpiece()
+    names = [
+        p.name for p in ModelWithSplitPoints(model, "bert.encoder.layer.*.output", tokenizer=tokenizer).split_points
+    ]
+    assert names == ["bert.encoder.layer.0.output", "bert.encoder.layer.1.output"]
+    names = [p.name for p in ModelWithSplitPoints(model, "**.attention.output", tokenizer=tokenizer).split_points]
+    assert names == ["bert.encoder.layer.0.attention.output", "bert.encoder.layer.1.attention.output"]
+
+
 def test_shared_layers_are_told_apart_by_their_depth():
     split = split_model("albert", CLASSES, [0, 1, -1])
     assert [point.name for point in split.split_points] == ["0", "1"]
@@ -149,6 +170,14 @@ def test_models_are_loaded_by_name(tmp_path):
 def test_unknown_points_are_refused_with_near_names(points, message):
     with pytest.raises(InputError, match=message):
         ModelWithSplitPoints(classifier(), points, tokenizer=wordpiece())
+
+
+def test_a_base_model_at_a_module_without_hidden_states():
+    from transformers import AutoModel
+
+    base = AutoModel.from_config(ARCHITECTURES["bert"].config(CLASSES)).eval()
+    with pytest.raises(ModelError, match="did not run it"):
+        ModelWithSplitPoints(base, "encoder.layer", tokenizer=wordpiece()).get_activations(TEXTS)
 
 
 def test_numbers_are_not_clear_for_encoder_decoders():

@@ -110,7 +110,8 @@ class ConceptExplainer(ABC):
         concepts do not explain stays as it is, and so do the scores. Only the upper part of the model is
         differentiated, and none of its weights.
 
-        Cost: one forward pass a text, and one backward pass through the upper part a target.
+        Cost: one forward pass a text (two for classifiers, which are asked for their own answer first), and one
+        backward pass through the upper part a target.
 
         Args:
             inputs: Texts, as attribution methods take them.
@@ -151,7 +152,7 @@ class ConceptExplainer(ABC):
     ) -> ConceptImportance:
         """What each concept weighs for each class (or output token), over many texts.
 
-        Memory does not grow with the number of texts. Arguments as in `concept_output_gradient`.
+        Only sums are kept of the texts, one text's gradients at a time. Arguments as in `concept_output_gradient`.
 
         Args:
             inputs: Texts.
@@ -289,7 +290,7 @@ class ConceptExplainer(ABC):
         if not isinstance(activations, Tensor) or activations.dim() != 2 or not activations.is_floating_point():
             got = tuple(activations.shape) if isinstance(activations, Tensor) else type(activations).__name__
             raise InputError(f"activations: expected floats (n, d), a mapping of them, or a store, got {got}")
-        return TensorRows(activations)
+        return TensorRows(activations.detach())
 
 
 @dataclass(eq=False)
@@ -317,6 +318,10 @@ class LearnedConcepts(ConceptExplainer):
     def __post_init__(self) -> None:
         check_count("nb_concepts", self.nb_concepts, 1)
         check_count("seed", self.seed, 0)
+        try:
+            torch.empty(0, device=self.fit_device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device: expected one that is there, got {self.device!r} ({error})") from error
 
     @abstractmethod
     def learn(self, activations: ActivationRows, log: FitLog) -> ConceptModel:
@@ -390,12 +395,19 @@ class LearnedConcepts(ConceptExplainer):
         """
         about = {
             "explainer": type(self).__name__,
-            "split_point": None if self.model_with_split_points is None else self.split_point_name(),
+            "split_point": self._known_split_point(),
             "options": self._options(),
             "report": None if self.report is None else self.report.to_dict(),
         }
         save_concept_model(self.concept_model, Path(folder), about)
         return Path(folder)
+
+    def _known_split_point(self) -> str | None:
+        """The split point's name, or `None` where a tensor was fitted that may be anyone's."""
+        split = self.model_with_split_points
+        if split is None or (self.split_point is None and len(split.split_points) > 1):
+            return None
+        return self.split_point_name()
 
     @classmethod
     def load(cls: type[Self], folder: str | Path, model_with_split_points: ModelWithSplitPoints | None = None) -> Self:
@@ -411,20 +423,31 @@ class LearnedConcepts(ConceptExplainer):
         model, about = load_concept_model(cls.concept_model_kinds, Path(folder))
         if about.get("explainer") != cls.__name__:
             raise InputError(f"{folder}: expected saved {cls.__name__}, got {about.get('explainer')}")
-        options = {f.name: about["options"][f.name] for f in fields(cls) if f.init and f.name in about["options"]}
-        found = cls(model_with_split_points, **options)
-        if model_with_split_points is not None:
+        try:
+            known = about["options"]
+            found = cls(model_with_split_points, **{f.name: known[f.name] for f in fields(cls) if f.name in known})
+            split_point, report = about["split_point"], about["report"]
+            found.report = None if report is None else FitReport(**{**report, "losses": tuple(report["losses"])})
+            found._concept_model = model.to(found.fit_device)
+            model.decode(model.encode(torch.zeros(1, model.width)))
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise InputError(f"{folder}: expected saved concepts, got a damaged file ({error!r})") from error
+        if model_with_split_points is not None and split_point is not None:
             if found.split_point is None:
-                found.split_point = about["split_point"]
+                found.split_point = split_point
             found.split_point_name()
-        report = about["report"]
-        found.report = None if report is None else FitReport(**{**report, "losses": tuple(report["losses"])})
-        found._concept_model = model.to(found.fit_device)
         return found
 
     def _options(self) -> dict[str, Any]:
         """Options as plain values; paths and devices belong to this machine and are left out."""
         skipped = {"model_with_split_points", "device", "progress"}
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.init and f.name not in skipped}
-        plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
+        plain = {name: _plain(value) for name, value in values.items()}
         return {name: value for name, value in plain.items() if not isinstance(value, (Path, torch.device))}
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON writes it."""
+    if isinstance(value, Enum):
+        return value.value
+    return value.item() if hasattr(value, "item") else value

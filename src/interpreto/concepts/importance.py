@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -14,12 +15,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
-from interpreto.errors import InputError
+from interpreto.errors import InputError, StoreError
 from interpreto.model_wrapping import ModelWithSplitPoints
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation
 from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.text import Sample
-from interpreto.types import InferenceMode
+from interpreto.types import InferenceMode, Task
 
 if TYPE_CHECKING:
     import pandas
@@ -42,6 +43,7 @@ class ConceptGradients:
         number: Which of the inputs.
         sample: The text.
         target_names: The targets.
+        order: What they are sorted by: the numbers of classes, 0 for all output tokens.
         scores: Their scores `(t,)`.
         codes: How much of each concept is in each row `(g, c)`.
         gradients: Of each target score with respect to the codes `(t, g, c)`.
@@ -50,6 +52,7 @@ class ConceptGradients:
     number: int
     sample: Sample
     target_names: tuple[str, ...]
+    order: tuple[int, ...]
     scores: Float[Tensor, " t"]
     codes: Float[Tensor, "g c"]
     gradients: Float[Tensor, "t g c"]
@@ -96,9 +99,17 @@ def concept_gradients(
             gradients = [
                 torch.autograd.grad(decoded, codes, of_target.to(decoded), retain_graph=True)[0] for of_target in moved
             ]
-        names = tuple(target.name for target in text.readout.targets)
+        targets_of_text = text.readout.targets
+        names = tuple(target.name for target in targets_of_text)
+        order = tuple(target.plus[0] if scorer.task is Task.CLASSIFICATION else 0 for target in targets_of_text)
         yield ConceptGradients(
-            found.number, text.sample, names, found.scores.cpu(), codes.detach().cpu(), torch.stack(gradients).cpu()
+            found.number,
+            text.sample,
+            names,
+            order,
+            found.scores.cpu(),
+            codes.detach().cpu(),
+            torch.stack(gradients).cpu(),
         )
 
 
@@ -130,12 +141,18 @@ class LocalImportance:
         return tuple(self.parts[part][start:end] for part, start, end in self.spans)
 
     def top(self, target: int = 0, k: int | None = None) -> list[int]:
-        """The concepts that weigh most for a target over all rows, the strongest first."""
+        """The concepts that weigh most for a target over all rows, the strongest first.
+
+        Raises:
+            InputError: No such target.
+        """
+        if not 0 <= target < len(self.target_names):
+            raise InputError(f"target: expected a number from 0 to {len(self.target_names) - 1}, got {target}")
         return self.weights[target].abs().sum(dim=0).argsort(descending=True, stable=True)[:k].tolist()
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, ready for JSON; codes that are 0 are left out."""
-        rows, concepts = self.codes.nonzero(as_tuple=True)
+        """As plain values, ready for JSON; where code and weights are 0, nothing is written."""
+        rows, concepts = ((self.codes != 0) | (self.weights != 0).any(dim=0)).nonzero(as_tuple=True)
         return {
             "number": self.number,
             "target_names": list(self.target_names),
@@ -151,7 +168,7 @@ class LocalImportance:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LocalImportance:
-        """The inverse of `to_dict`; concepts whose code is 0 weigh 0."""
+        """The inverse of `to_dict`."""
         names, spans = tuple(data["target_names"]), tuple((p, start, end) for p, start, end in data["spans"])
         where = (torch.tensor(data["rows"], dtype=torch.long), torch.tensor(data["concepts"], dtype=torch.long))
         codes = torch.zeros(len(spans), data["nb_concepts"])
@@ -170,12 +187,13 @@ class LocalImportance:
 class ConceptImportance:
     """What each concept weighs for each target, over many texts.
 
-    A text's weight of a concept is the sum over its rows; the tables are means over the texts that have the target.
+    A concept's weight for a target of a text is the sum over the text's rows; the tables are means over all targets of
+    that name. Classes come in their order, output tokens in that of the alphabet.
 
     Args:
         method: `"gradient"`: `df/dz`. `"gradient_x_concept"`: `z df/dz`.
         target_names: The targets: classes, or output tokens.
-        counts: How many texts each target was explained for `(t,)`.
+        counts: How often each target was explained `(t,)`; a word that a text has twice is explained twice.
         signed: Mean over texts of the sum over rows `(t, c)`.
         absolute: Mean over texts of the sum over rows of the absolute value `(t, c)`.
     """
@@ -217,7 +235,10 @@ class ConceptImportance:
         else:
             if isinstance(target, str) and target not in self.target_names:
                 raise InputError(f"target: expected one of {list(self.target_names)}, got {target!r}")
-            weights = self.absolute[self.target_names.index(target) if isinstance(target, str) else target]
+            number = self.target_names.index(target) if isinstance(target, str) else target
+            if not 0 <= number < len(self.target_names):
+                raise InputError(f"target: expected a number from 0 to {len(self.target_names) - 1}, got {number}")
+            weights = self.absolute[number]
         return weights.argsort(descending=True, stable=True)[:k].tolist()
 
     def to_dict(self) -> dict[str, Any]:
@@ -233,17 +254,22 @@ class ConceptImportance:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ConceptImportance:
         """The inverse of `to_dict`."""
-        return cls(
-            data["method"],
-            tuple(data["target_names"]),
-            torch.tensor(data["counts"]),
-            torch.tensor(data["signed"]),
-            torch.tensor(data["absolute"]),
-        )
+        names = tuple(data["target_names"])
+        counts, signed, absolute = (torch.tensor(data[name]) for name in ("counts", "signed", "absolute"))
+        if not len(names) == len(counts) == len(signed) == len(absolute) or signed.shape != absolute.shape:
+            raise ValueError("tables of different sizes")
+        return cls(data["method"], names, counts, signed, absolute)
 
     def save(self, path: str | Path) -> Path:
-        """Write it as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict()), encoding="utf-8")
+        """Write it as JSON.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        try:
+            Path(path).write_text(json.dumps(self.to_dict()), encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
         return Path(path)
 
     @classmethod
@@ -279,25 +305,32 @@ class ImportanceTable:
 
     def __init__(self, method: ImportanceMethod) -> None:
         self._method = method
-        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
-        self._counts: dict[str, int] = {}
+        self._sums: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
+        self._counts: dict[tuple[int, str], int] = {}
 
     def add(self, found: ConceptGradients) -> None:
         """One text's share."""
         weights = weighed(found, self._method)
-        for name, weight in zip(found.target_names, weights, strict=True):
+        for number, name, weight in zip(found.order, found.target_names, weights, strict=True):
+            key = (number, name)
             zero = torch.zeros(weight.shape[1])
-            signed, absolute = self._sums.get(name, (zero, zero))
-            self._sums[name] = (signed + weight.sum(dim=0), absolute + weight.abs().sum(dim=0))
-            self._counts[name] = self._counts.get(name, 0) + 1
+            signed, absolute = self._sums.get(key, (zero, zero))
+            self._sums[key] = (signed + weight.sum(dim=0), absolute + weight.abs().sum(dim=0))
+            self._counts[key] = self._counts.get(key, 0) + 1
 
     def result(self) -> ConceptImportance:
         """The means."""
-        names = sorted(self._sums)
-        counts = torch.tensor([self._counts[name] for name in names])
-        signed = torch.stack([self._sums[name][0] for name in names]) / counts[:, None]
-        absolute = torch.stack([self._sums[name][1] for name in names]) / counts[:, None]
-        return ConceptImportance(self._method.value, tuple(names), counts, signed, absolute)
+        keys = sorted(self._sums)
+        counts = torch.tensor([self._counts[key] for key in keys])
+        signed = torch.stack([self._sums[key][0] for key in keys]) / counts[:, None]
+        absolute = torch.stack([self._sums[key][1] for key in keys]) / counts[:, None]
+        if not bool(absolute.any()):
+            warnings.warn(
+                "importance: no concept weighs anything; nothing goes from these rows to the scores (above the last "
+                "block of a classifier only its class token does): take granularity 'cls_token' or a lower split point",
+                stacklevel=3,
+            )
+        return ConceptImportance(self._method.value, tuple(name for _, name in keys), counts, signed, absolute)
 
 
 def weighed(found: ConceptGradients, method: ImportanceMethod) -> Float[Tensor, "t g c"]:

@@ -31,7 +31,15 @@ from interpreto.model_wrapping.extraction import Extraction
 from interpreto.model_wrapping.traits import Traits
 from interpreto.text import Sample
 
+try:
+    import fcntl
+
+    lock_file: Callable[[Any, int], None] | None = fcntl.flock
+except ImportError:
+    lock_file = None
+
 _ABOUT, _FORMAT = "store.json", 1
+_KEYS = {"format", "model", "points", "granularity", "aggregation", "dtype", "predictions", "n_inputs"}
 _SHARD_BYTES = 1 << 25
 _MOST_TEXTS = 4096
 
@@ -52,7 +60,7 @@ class ActivationStore(Mapping[str, "ActivationRows | Tensor"]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))
         done, wanted = self.shards[-1].last if self.shards else 0, self.about["n_inputs"]
-        if done != wanted:
+        if done < wanted:
             raise InputError(
                 f"{self.folder}: expected the activations of {wanted} texts, got those of {done}; "
                 "call get_activations with the same texts and store to go on"
@@ -186,6 +194,9 @@ def _read_about(folder: Path) -> dict[str, Any] | None:
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["format"] != _FORMAT:
             raise InputError(f"{path}: expected a store of format {_FORMAT}, got {about['format']!r}")
+        missing = _KEYS - set(about)
+        if missing:
+            raise KeyError(*missing)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
@@ -202,7 +213,7 @@ def extract_to_store(
     dtype: torch.dtype | None,
     progress: bool,
 ) -> ActivationStore:
-    """Fill a store, from where it ends.
+    """Fill a store, from where it ends; only one process at a time may.
 
     Args:
         extraction: How activations are read.
@@ -214,8 +225,21 @@ def extract_to_store(
 
     Raises:
         InputError: A store of another model, other texts or other options, or a damaged file.
-        StoreError: The disk is full, or cannot be written; what was written before is kept.
+        StoreError: The disk is full, cannot be written, or another process is writing; what was written before is kept.
     """
+    with _alone(folder):
+        return _extract(extraction, items, samples, folder, dtype=dtype, progress=progress)
+
+
+def _extract(
+    extraction: Extraction,
+    items: Sequence[Any],
+    samples: Callable[[int, int], list[Sample]],
+    folder: Path,
+    *,
+    dtype: torch.dtype | None,
+    progress: bool,
+) -> ActivationStore:
     points = {point.name: "output" if point.in_decoder else "source" for point in extraction.points}
     about = {
         "format": _FORMAT,
@@ -242,11 +266,10 @@ def extract_to_store(
                 f"store: expected the texts that {folder} was made from, got others among inputs[{shard.first}] to "
                 f"inputs[{shard.last - 1}]; take another folder"
             )
-    with _written(folder, "nothing"):
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**about, "n_inputs": len(items)}, indent=1)
-        _replace(folder / _ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
     start = shards[-1].last if shards else 0
+    with _written(folder, f"the activations of the first {start} texts"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _describe(folder, {**about, "n_inputs": len(items) if known is None else known["n_inputs"]})
     with tqdm(total=len(items), initial=start, desc="activations", unit="text", disable=not progress) as bar:
         for number, (chunk, first) in enumerate(_chunks(extraction, samples, start, len(items)), start=len(shards)):
             last = first + len(chunk)
@@ -256,7 +279,14 @@ def extract_to_store(
             with _written(folder, f"the activations of the first {first} texts"):
                 _replace(path, lambda place, t=tensors, m=metadata: save_file(t, place, m))  # type: ignore[misc]
             bar.update(len(chunk))
+    with _written(folder, "everything"):
+        _describe(folder, {**about, "n_inputs": len(items)})
     return ActivationStore(folder)
+
+
+def _describe(folder: Path, about: dict[str, Any]) -> None:
+    text = json.dumps(about, indent=1)
+    _replace(folder / _ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _tensors(found: Activations, points: Mapping[str, str], dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -309,7 +339,7 @@ def fingerprint(traits: Traits) -> str:
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside its place and move it there in one step, so that it is there whole or not at all."""
-    draft = path.with_name(path.name + ".part")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         write(draft)
         with draft.open("rb") as file:
@@ -333,3 +363,22 @@ def _written(folder: Path, kept: str) -> Iterator[None]:
         raise StoreError(
             f"{folder}: could not be written ({error}); kept: {kept}. Make room and call again to go on"
         ) from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a store; the system takes the lock off a process that is killed."""
+    if lock_file is None:  # Windows
+        yield
+        return
+    with _written(folder, "what is there"):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock:
+        try:
+            lock_file(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{folder}: another process is writing to this store; wait for it") from None
+        for left in folder.glob("*.part"):  # of a run that was killed
+            left.unlink(missing_ok=True)
+        yield

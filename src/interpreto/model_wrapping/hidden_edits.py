@@ -41,7 +41,7 @@ def edited_scores(
                 batch_rows: Rows = batch_rows,
                 lengths: list[int] = lengths,
             ) -> Tensor:
-                changed = shaped(hidden, batch_rows, name).clone()
+                changed = shaped(hidden, batch_rows, point).clone()
                 for row, (k, _) in enumerate(batch):
                     changed[row, : lengths[row]] = edit(k, changed[row, : lengths[row]]).to(changed)
                 return changed.reshape(hidden.shape)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interpreto.errors import ModelError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import untouched, visited
@@ -64,9 +65,16 @@ def hidden_gradients(forward: Forward, texts: Sequence[ExplainedText], point: Sp
             most = max(len(score) for score in scores)
             for k in range(most):
                 total = torch.stack([score[k] for score in scores if k < len(score)]).sum()
-                (gradient,) = torch.autograd.grad(total, [hidden], retain_graph=k + 1 < most)
-                found.append(shaped(gradient, batch_rows, point.name).float())
-        states = shaped(hidden.detach(), batch_rows, point.name)
+                gradient = None
+                if total.requires_grad:
+                    (gradient,) = torch.autograd.grad(total, [hidden], retain_graph=k + 1 < most, allow_unused=True)
+                if gradient is None:
+                    raise ModelError(
+                        f"split point {point.name!r}: expected hidden states that the scores are made from, these are "
+                        "not; take the block's own output, or another module"
+                    )
+                found.append(shaped(gradient, batch_rows, point).float())
+        states = shaped(hidden.detach(), batch_rows, point)
         for row, ((k, _), text) in enumerate(zip(batch, own, strict=True)):
             refuse_nan(scores[row].detach(), text)
             length = int(batch_rows.streams[-1 if point.in_decoder else 0].lengths[row])

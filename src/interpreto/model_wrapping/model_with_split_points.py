@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
 import transformers
 from torch import nn
@@ -21,13 +22,15 @@ from interpreto.model_wrapping.explained import Explained
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.extraction import Extraction
 from interpreto.model_wrapping.nnsight_reader import NnsightReader
-from interpreto.model_wrapping.readers import HookReader, Reader
+from interpreto.model_wrapping.readers import HookReader, Reader, sided
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.split_points import SplitPoint, blocks, find_split_points
 from interpreto.model_wrapping.targets import Contrast, output_readout, split_targets
 from interpreto.model_wrapping.traits import Traits
 from interpreto.text import Sample, Token, find_elements, split_inputs
 from interpreto.types import Granularity, InferenceMode, Task
+
+_STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class Backend(str, Enum):
@@ -45,9 +48,10 @@ class ModelWithSplitPoints:
     Args:
         id_or_model: A loaded model, or the name or folder of one.
         split_points: Block numbers (the output of that block, the residual stream; negative from the end),
-            `"encoder.5"` and `"decoder.3"` for encoder-decoders, module paths (`"model.layers.3.mlp"`), patterns with
-            `*`, paths with `":input"` for what enters the module (`"model.layers.3.mlp.down_proj:input"`: the neurons),
-            or several of these. `.layers` lists what there is.
+            `"encoder.5"` and `"decoder.3"` for encoder-decoders, module paths (`"model.layers.3.mlp"`), patterns
+            with `*` for one name of a path and `**` for any number of them, paths with `":input"` for what enters the
+            module (`"model.layers.3.mlp.down_proj:input"`: the neurons), or several of these. `.layers` lists what
+            there is.
         automodel: `AutoModelFor...` class that loads a model from its name; by default the class that its
             configuration names.
         tokenizer: The model's fast tokenizer; loaded with the model where that is loaded here.
@@ -93,7 +97,7 @@ class ModelWithSplitPoints:
                 "tokenizer: a loaded model needs its tokenizer; pass tokenizer=AutoTokenizer.from_pretrained(...)"
             )
         self.traits = Traits(model, tokenizer)
-        self.split_points: tuple[SplitPoint, ...] = tuple(find_split_points(self.traits, split_points))
+        self.split_points: tuple[SplitPoint, ...] = sided(self.traits, find_split_points(self.traits, split_points))
         self.batch_size = batch_size
         self.truncation = truncation
         nnsight = choice("backend", backend, Backend) is Backend.NNSIGHT
@@ -201,7 +205,19 @@ class ModelWithSplitPoints:
         extraction = self.extraction(granularity, aggregation, predictions=include_predicted_classes)
         if include_predicted_classes and self.task is not Task.CLASSIFICATION:
             raise InputError(f"include_predicted_classes: a {self.task.value} model predicts no class of a text")
-        items = split_inputs(inputs)
+        kind = getattr(self.traits.config, "problem_type", None)
+        several = kind == "multi_label_classification"
+        if include_predicted_classes and (several or kind == "regression" or self.traits.config.num_labels == 1):
+            raise InputError(
+                "include_predicted_classes: expected a model that predicts one class of a text, got one that predicts "
+                f"{'several' if several else 'a number'}; leave it out"
+            )
+        if dtype is not None and (store is None or dtype not in _STORED):
+            raise InputError(
+                f"dtype: expected one of {[str(known) for known in _STORED]} for a store, got {dtype!r}"
+                f"{' without store' if store is None else ''}; convert what comes back otherwise"
+            )
+        items = [str(item) if isinstance(item, str) else item for item in split_inputs(inputs)]
         wanted = [None] * len(items) if targets is None else split_targets(targets, len(items))
         if store is None:
             return extraction.read(self.samples(items, targets))
@@ -287,7 +303,7 @@ class ModelWithSplitPoints:
 
 
 def _flat(targets: Sequence[Any]) -> bool:
-    return all(isinstance(target, (int, str, Contrast)) for target in targets)
+    return all(isinstance(target, (int, np.integer, str, Contrast)) for target in targets)
 
 
 def _every_position(source: Sample, number: int) -> ExplainedText:

@@ -57,7 +57,8 @@ class NnsightReader:
                     with tracer.invoke():
                         for _ in tracer.iter[point.call]:
                             hidden[point.name] = part.input.save() if point.entering else part.output.save()
-        tensors = {name: shaped(first_tensor(value, name), rows, name) for name, value in hidden.items()}
+        named = {point.name: point for point in points}
+        tensors = {name: shaped(first_tensor(value, name), rows, named[name]) for name, value in hidden.items()}
         return checked(tensors, points), forward.logits(rows) if to_the_end else None
 
 

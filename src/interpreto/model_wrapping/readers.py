@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from interpreto.errors import ModelError
 from interpreto.model_wrapping.forward import Forward
-from interpreto.model_wrapping.hooks import Place, visited
+from interpreto.model_wrapping.hooks import Place, untouched, visited
 from interpreto.model_wrapping.rows import Rows
 from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.model_wrapping.traits import Traits
@@ -39,9 +40,14 @@ class HookReader:
         """Hidden states by split point, and the logits of a pass that went to the end."""
         hidden: dict[str, Tensor] = {}
         logits = None
+        named = {point.name: point for point in points}
         with visited(places_of(self.traits, points), hidden.__setitem__, stop=not to_the_end):
-            logits = forward.logits(rows)
-        return {name: shaped(states, rows, name) for name, states in checked(hidden, points).items()}, logits
+            try:
+                logits = forward.logits(rows)
+            except AttributeError:  # a model without head that has come to its end
+                checked(hidden, points)
+                raise
+        return {name: shaped(states, rows, named[name]) for name, states in checked(hidden, points).items()}, logits
 
 
 def places_of(traits: Traits, points: Sequence[SplitPoint]) -> dict[str, Place]:
@@ -62,19 +68,39 @@ def checked(hidden: dict[str, Tensor], points: Sequence[SplitPoint]) -> dict[str
     return hidden
 
 
-def shaped(states: Tensor, rows: Rows, name: str) -> Tensor:
+def shaped(states: Tensor, rows: Rows, point: SplitPoint) -> Tensor:
     """Hidden states as `(b, l, d)`, also where a module sees all tokens of a batch in one row.
 
     Raises:
         ModelError: Hidden states of another shape, with one row for something that is no token.
     """
-    for stream in rows.streams:
-        batch, length = stream.ids.shape
-        if states.dim() == 3 and states.shape[:2] == (batch, length):
-            return states
-        if states.dim() == 2 and states.shape[0] == batch * length:
-            return states.reshape(batch, length, -1)
+    batch, length = rows.streams[-1 if point.in_decoder else 0].ids.shape
+    if states.dim() == 3 and states.shape[:2] == (batch, length):
+        return states
+    if states.dim() == 2 and states.shape[0] == batch * length:
+        return states.reshape(batch, length, -1)
     raise ModelError(
-        f"split point {name!r}: expected hidden states of the tokens {tuple(rows.streams[0].ids.shape)}, "
+        f"split point {point.name!r}: expected hidden states of the tokens {(batch, length)}, "
         f"got {tuple(states.shape)}; take the block's own output, or a module inside it"
+    )
+
+
+def sided(traits: Traits, points: Sequence[SplitPoint]) -> tuple[SplitPoint, ...]:
+    """Split points of an encoder-decoder that know whose rows they have, from a look at a source of five tokens.
+
+    A name does not say it: the keys of a decoder's cross-attention are made from the encoder's rows.
+    """
+    if not (traits.is_encoder_decoder and traits.base.can_generate()):
+        return tuple(points)
+    lengths: dict[str, int] = {}
+
+    def note(name: str, hidden: Tensor) -> None:
+        lengths[name] = hidden.shape[1] if hidden.dim() == 3 else 0
+
+    source, output = (torch.full((1, n), traits.decoder_prefix[0], device=traits.device) for n in (5, 3))
+    with untouched(traits.model), torch.no_grad(), visited(places_of(traits, points), note, stop=True):
+        traits.runner(input_ids=source, decoder_input_ids=output)
+    return tuple(
+        replace(point, in_decoder=lengths[point.name] == 3) if lengths.get(point.name) in (3, 5) else point
+        for point in points
     )

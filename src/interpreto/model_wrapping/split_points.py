@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from interpreto.errors import InputError
@@ -75,8 +75,8 @@ def find_split_points(traits: Traits, wanted: int | str | Sequence[int | str]) -
 
     Args:
         traits: The model.
-        wanted: Block numbers (negative from the end), `"encoder.5"`, module paths, patterns with `*`, paths with
-            `":input"` for what enters the module, or several of these.
+        wanted: Block numbers (negative from the end), `"encoder.5"`, module paths, patterns with `*` and `**`, paths
+            with `":input"` for what enters the module, or several of these.
 
     Raises:
         InputError: No such block or module; the message lists near names.
@@ -104,7 +104,7 @@ def _paths(traits: Traits) -> list[str]:
 
 
 def _matches(traits: Traits, item: int | str, numbered: dict[str, SplitPoint]) -> list[SplitPoint]:
-    number = item if isinstance(item, int) and not isinstance(item, bool) else _number(item)
+    number = int(item) if isinstance(item, (int, np.integer)) and not isinstance(item, bool) else _number(item)
     if number is not None:
         stack, number = number if isinstance(number, tuple) else ("", number)
         own = {name: point for name, point in numbered.items() if name.rpartition(".")[0] == stack}
@@ -118,14 +118,18 @@ def _matches(traits: Traits, item: int | str, numbered: dict[str, SplitPoint]) -
         return [list(own.values())[number]] if own else []
     if not isinstance(item, str):
         return []
-    pattern, entering = item.removesuffix(":input"), item.endswith(":input")
+    pattern, entering = item.removesuffix(":input").removeprefix("base_model.model."), item.endswith(":input")
     suffix = ":input" if entering else ""
-    paths = [path for path in _paths(traits) if path == pattern or fnmatchcase(path, pattern)]
+    shape = re.compile("".join(_PATTERNS.get(piece, re.escape(piece)) for piece in re.split(r"(\*\*|\*)", pattern)))
+    paths = [path for path in _paths(traits) if shape.fullmatch(path)]
     decoder = bool(getattr(traits.base.config, "is_encoder_decoder", False))
     return [
         SplitPoint(path + suffix, path, entering=entering, in_decoder=decoder and "decoder" in path.split("."))
         for path in paths
     ]
+
+
+_PATTERNS = {"*": "[^.]*", "**": ".*"}
 
 
 def _number(item: object) -> int | tuple[str, int] | None:

@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from interpreto.errors import InputError
+from interpreto.errors import InputError, StoreError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What ends a script block, and what an HTML parser or a reader of the source stumbles over: controls, line separators,
@@ -75,11 +75,15 @@ class Plot:
 
         Raises:
             InputError: Another ending.
+            StoreError: The file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() != ".html":
             raise InputError(f"path: a plot is saved as .html, got {path.name!r}; text is what plot.text() returns")
-        path.write_bytes(self.html().encode())
+        try:
+            path.write_bytes(self.html().encode())
+        except OSError as error:
+            raise StoreError(f"path: {path} could not be written ({error}); take another place") from error
 
     def text(self, color: bool = True) -> str:
         """The same for a terminal.

@@ -232,7 +232,11 @@ class Interpretations(Mapping[int, ConceptReading]):
         Raises:
             InputError: No saved interpretations.
         """
-        return cls.from_json(Path(path).read_bytes().decode("utf-8", "replace"))
+        try:
+            text = Path(path).read_bytes().decode("utf-8", "replace")
+        except OSError as error:
+            raise InputError(f"path: expected a file of interpretations, got {path} ({error})") from error
+        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row an example, and one without text for a concept that has none.

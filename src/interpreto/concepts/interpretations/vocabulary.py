@@ -9,6 +9,7 @@ from functools import cached_property
 from interpreto.concepts.base import ConceptExplainer
 from interpreto.concepts.interpretations.rows import Block, blocks, extraction_at
 from interpreto.concepts.interpretations.texts import Texts, token_name
+from interpreto.errors import InputError
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints, TensorRows
 from interpreto.text import Sample, Token, encode_source
 
@@ -54,6 +55,11 @@ class Vocabulary:
         of_class = self.granularity is ActivationGranularity.CLS_TOKEN
         granularity = ActivationGranularity.CLS_TOKEN if of_class else ActivationGranularity.TOKEN
         extraction = extraction_at(self.explainer, self.split, granularity, Aggregation.MEAN, self.batch_size)
+        if self.explainer.point.in_decoder:
+            raise InputError(
+                "use_vocab: expected a split point that reads the vocabulary's tokens, got one of the rows that an "
+                "encoder-decoder writes; take one in the encoder, or inputs and targets"
+            )
         for first in range(0, len(self.ids), _AT_ONCE):
             samples = [self._row(token) for token in self.ids[first : first + _AT_ONCE]]
             found = extraction.read(samples, first)

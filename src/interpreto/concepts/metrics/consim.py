@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from interpreto.concepts.base import ConceptExplainer
 from interpreto.concepts.importance import ConceptImportance, LocalImportance
+from interpreto.concepts.metrics.passes import check_explainer
 from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation, choice
 from interpreto.model_wrapping.llm_interface import Chat, Failure, LLMInterface
@@ -57,14 +58,20 @@ class ConSimResult:
 
     def score(self, prompt: ConSimPrompt | str) -> float:
         """Mean over the seeds that have an answer; NaN where none has."""
-        known = [score for score in self.scores[ConSimPrompt(prompt).value] if score is not None]
+        known = [score for score in self._of(prompt) if score is not None]
         return sum(known) / len(known) if known else float("nan")
 
     def gains(self, prompt: ConSimPrompt | str) -> tuple[float, ...]:
         """What the explanation adds to its control, seed by seed."""
-        prompt = ConSimPrompt(prompt)
-        pairs = zip(self.scores[prompt.value], self.scores[prompt.control.value], strict=True)
+        control = choice("prompt", prompt, ConSimPrompt).control
+        pairs = zip(self._of(prompt), self._of(control), strict=True)
         return tuple(own - control for own, control in pairs if own is not None and control is not None)
+
+    def _of(self, prompt: ConSimPrompt | str) -> tuple[float | None, ...]:
+        name = choice("prompt", prompt, ConSimPrompt).value
+        if name not in self.scores:
+            raise InputError(f"prompt: expected one of those that were asked, {list(self.scores)}, got {name!r}")
+        return self.scores[name]
 
     def gain(self, prompt: ConSimPrompt | str) -> tuple[float, float]:
         """Mean gain over its control, and half the width of its 95 % interval (Student's t over seeds)."""
@@ -122,15 +129,22 @@ class ConSim:
         for name in ("n_learning", "n_evaluation", "n_seeds"):
             check_count(name, getattr(self, name), 1)
         check_count("seed", self.seed, 0)
-        if not 0 <= self.threshold < 1:
-            raise InputError(f"threshold: expected a share from 0 to less than 1, got {self.threshold!r}")
+        check_explainer("concept_explainer", self.concept_explainer)
+        llm: Any = self.llm_interface
+        if not isinstance(llm, LLMInterface):
+            got = type(llm).__name__
+            raise InputError(f"llm_interface: expected one such as OpenAILLM(key), got {got}")
+        choice("activation_granularity", self.activation_granularity, ActivationGranularity)
+        choice("aggregation", self.aggregation, Aggregation)
+        if not 0 < self.threshold < 1:
+            raise InputError(f"threshold: expected a share above 0 and below 1, got {self.threshold!r}")
 
     def __call__(
         self,
         inputs: Any,
         interpretations: Mapping[int, Any],
         *,
-        labels: Sequence[int] | Tensor | None = None,
+        labels: Sequence[int | str] | Tensor | None = None,
         prompts: Sequence[ConSimPrompt | str] = (ConSimPrompt.E2,),
     ) -> ConSimResult:
         """Scores of the prompts and of their controls.
@@ -139,31 +153,31 @@ class ConSim:
             inputs: Texts that the classifier reads; each seed draws from them.
             interpretations: What the concepts are called: by number a text, or a reading with a `label`. Concepts
                 without a label are not told.
-            labels: The true class of each text.
+            labels: The true class of each text, by index or name.
             prompts: What the simulator is told; see `ConSimPrompt`.
 
         Raises:
             InputError: Too few texts, labels of another number, or a model that is no classifier.
             ModelCallError: The language model cannot be asked at all.
         """
-        chats, truths, chance = self._material(inputs, interpretations, labels, prompts)
+        chats, truths, names = self._material(inputs, interpretations, labels, prompts)
         asked = [chat for per_seed in chats.values() for chat in per_seed]
         answers = self.llm_interface.generate(asked)
         scores: dict[str, tuple[float | None, ...]] = {}
         for k, name in enumerate(chats):
             own = answers[k * self.n_seeds : (k + 1) * self.n_seeds]
             scores[name] = tuple(
-                self._scored(answer, truth, f"{name}, seed {self.seed + s}")
+                self._scored(answer, truth, names, f"{name}, seed {self.seed + s}")
                 for s, (answer, truth) in enumerate(zip(own, truths, strict=True))
             )
-        return ConSimResult(scores, chance)
+        return ConSimResult(scores, 1 / len(names))
 
     def prompts(
         self,
         inputs: Any,
         interpretations: Mapping[int, Any],
         *,
-        labels: Sequence[int] | Tensor | None = None,
+        labels: Sequence[int | str] | Tensor | None = None,
         prompts: Sequence[ConSimPrompt | str] = (ConSimPrompt.E2,),
     ) -> dict[str, list[Chat]]:
         """What would be asked, by prompt and seed, without asking it."""
@@ -172,32 +186,39 @@ class ConSim:
     def _material(
         self,
         inputs: Any,
-        interpretations: Mapping[int, Any],
-        labels: Sequence[int] | Tensor | None,
+        interpretations: Any,
+        labels: Any,
         prompts: Sequence[ConSimPrompt | str],
-    ) -> tuple[dict[str, list[Chat]], list[list[str]], float]:
+    ) -> tuple[dict[str, list[Chat]], list[list[str]], list[str]]:
         explainer = self.concept_explainer
-        texts = split_inputs(inputs)
+        if not isinstance(interpretations, Mapping):
+            got = type(interpretations).__name__
+            raise InputError(f"interpretations: expected a mapping from concepts to what they are called, got {got}")
+        everything = split_inputs(inputs)
+        if labels is not None and len(labels) != len(everything):
+            raise InputError(f"labels: expected {len(everything)} (one per input), got {len(labels)}")
+        first = list({repr(text): k for k, text in reversed(list(enumerate(everything)))}.values())[::-1]
+        texts = [everything[k] for k in first]  # the same text only once
         wanted = [choice("prompts", prompt, ConSimPrompt) for prompt in prompts]
         wanted = list(dict.fromkeys([*(p.control for p in wanted), *wanted]))
         needed = self.n_learning + self.n_evaluation
         if len(texts) < needed:
             raise InputError(
-                f"inputs: expected at least {needed} texts, to learn from and to ask about, got {len(texts)}"
+                f"inputs: expected at least {needed} different texts, to learn from and to ask about, got {len(texts)}"
             )
-        if labels is not None and len(labels) != len(texts):
-            raise InputError(f"labels: expected {len(texts)} (one per input), got {len(labels)}")
         split = explainer.split
         predicted = split.get_activations(texts, ActivationGranularity.CLS_TOKEN, include_predicted_classes=True)[
             "predictions"
         ]
         present = sorted(set(predicted.tolist()))
-        names = {c: f"Class_{k}" if self.anonymous else split.traits.names_of(c) for k, c in enumerate(present)}
+        names = {
+            c: f"Class_{k}" if self.anonymous else _one_line(split.traits.names_of(c)) for k, c in enumerate(present)
+        }
         told = _labels_of(interpretations)
         importance = None
         if any(prompt.value[0] != "L" for prompt in wanted):
             importance = explainer.importance(texts, None, self.activation_granularity, aggregation=self.aggregation)
-        right = None if labels is None else torch.as_tensor(labels).eq(predicted)
+        right = None if labels is None else self._true_classes([labels[k] for k in first]).eq(predicted)
         chats: dict[str, list[Chat]] = {prompt.value: [] for prompt in wanted}
         truths = []
         for s in range(self.n_seeds):
@@ -217,7 +238,15 @@ class ConSim:
                 chats[prompt.value].append(
                     self._chat(prompt, texts, names, predicted, told, importance, local, shown, asked)
                 )
-        return chats, truths, 1 / len(present)
+        return chats, truths, list(names.values())
+
+    def _true_classes(self, labels: Sequence[Any]) -> Int[Tensor, " n"]:
+        """Classes by index or name as indices."""
+        traits = self.concept_explainer.split.traits
+        known = [traits.index_of(label, "labels") if isinstance(label, str) else int(label) for label in labels]
+        if not all(0 <= label < traits.config.num_labels for label in known):
+            raise InputError(f"labels: expected classes from 0 to {traits.config.num_labels - 1}, got {known[:9]}...")
+        return torch.tensor(known)
 
     def _chat(
         self,
@@ -273,10 +302,10 @@ class ConSim:
             found.append(f"{told[concept]} ({sign * (2 if abs(share) >= 6 * self.threshold else 1)})")
         return ", ".join(found) or "nothing in particular"
 
-    def _scored(self, answer: Any, truth: Sequence[str], where: str) -> float | None:
+    def _scored(self, answer: Any, truth: Sequence[str], names: Sequence[str], where: str) -> float | None:
         """Share of the asked texts that were foreseen; `None`, with a warning, for an answer that says nothing."""
         reason = answer.reason if isinstance(answer, Failure) else "it names no sample"
-        given = {} if isinstance(answer, Failure) else parsed_answer(answer.text)
+        given = {} if isinstance(answer, Failure) else parsed_answer(answer.text, names)
         first = self.n_learning
         numbers = [first + k for k in range(len(truth))]
         if not any(number in given for number in numbers):
@@ -285,23 +314,38 @@ class ConSim:
                 warnings.warn(f"{where}: no usable answer ({reason}); it is left out of the mean", stacklevel=4)
                 return None
             numbers = shift
-        right = [_same(given.get(number), wanted) for number, wanted in zip(numbers, truth, strict=True)]
+        right = [given.get(number) == wanted for number, wanted in zip(numbers, truth, strict=True)]
         return sum(right) / len(right)
 
 
-def parsed_answer(text: str) -> dict[int, str]:
-    """`Sample_i: class` lines as numbers and classes; other lines are passed over.
+def parsed_answer(text: str, names: Sequence[str]) -> dict[int, str | None]:
+    """`Sample_i: class` lines as numbers and names; `None` for something that is no name, other lines are passed over.
 
-    >>> parsed_answer("Sure!\\n**Sample_3**: Mean Of Transportation\\n- sample 4 - Film.")
-    {3: 'Mean Of Transportation', 4: 'Film'}
+    >>> names = ["Film", "Mean Of Transportation", "U.S."]
+    >>> parsed_answer("Sure!\\n**Sample_3**: mean of transportation\\n- sample 4 - Film.\\nSample_5: U.S.", names)
+    {3: 'Mean Of Transportation', 4: 'Film', 5: 'U.S.'}
     """
-    line = r"^[^\w\n]*sample[_ ]*(\d+)[^\w\n]+(\S.*?)[\s.*`\x22\x27]*$"
-    found = re.findall(line, text, re.IGNORECASE | re.MULTILINE)
-    return {int(number): name for number, name in found}
+    found: dict[int, str | None] = {}
+    for number, rest in re.findall(_LINE, text, re.IGNORECASE | re.MULTILINE):
+        if rest.strip():
+            found[int(number)] = _named(rest, names)
+    return found
 
 
-def _same(given: str | None, wanted: str) -> bool:
-    return given is not None and given.strip().casefold() == wanted.casefold()
+_LINE = r"^[^\w\n]*(?:class of )?(?:sample[_ ]*)?(\d+)\b[ *`]*[:=\-–|.)]+(.*)$"
+
+
+def _named(answer: str, names: Sequence[str]) -> str | None:
+    """The one name that an answer gives: letters and digits alike, or written in it as it is."""
+    alike = [name for name in names if _letters(name) == _letters(answer) and _letters(name)]
+    if len(alike) == 1:
+        return alike[0]
+    written = sorted((name for name in names if name in answer), key=len)
+    return written[-1] if written else None
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text).strip().casefold()
 
 
 def _one_line(text: Any) -> str:
@@ -318,17 +362,15 @@ def _labels_of(interpretations: Mapping[int, Any]) -> dict[int, str]:
 def _even_draw(
     predicted: Int[Tensor, " n"], right: Tensor | None, count: int, rng: Generator, *, taken: set[int]
 ) -> list[int]:
-    """Texts from each predicted class in turn, in each class right and wrong predictions in turn, then shuffled."""
+    """Texts from each predicted class in turn, right and wrong predictions in turn as far as there are, shuffled."""
     cells: dict[int, tuple[list[int], list[int]]] = {}
     for k in torch.randperm(len(predicted), generator=rng).tolist():
         if k not in taken:
             cells.setdefault(int(predicted[k]), ([], []))[right is None or bool(right[k])].append(k)
     drawn: list[int] = []
-    wrong_next = False
     while len(drawn) < count:
         classes = [c for c in sorted(cells) if any(cells[c])]
         for i in torch.randperm(len(classes), generator=rng).tolist()[: count - len(drawn)]:
             wrong, correct = cells[classes[i]]
-            drawn.append((wrong if (wrong_next and wrong) or not correct else correct).pop())
-        wrong_next = not wrong_next
+            drawn.append((wrong if (len(drawn) % 2 and wrong) or not correct else correct).pop())
     return [drawn[i] for i in torch.randperm(len(drawn), generator=rng).tolist()]

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.concepts.base import ConceptExplainer
+from interpreto.concepts.metrics.passes import check_explainer
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation
 from interpreto.types import InferenceMode
 
@@ -45,7 +46,7 @@ class LossRecovered:
     on the targets that are given. Only the rows of the granularity are replaced, so `"token"` leaves special tokens as
     they are; a row of several tokens moves all of them by what it changes.
 
-    Cost: three forward passes a text.
+    Cost: three forward passes a text, and for classifiers three more that look for the predicted class.
 
     Args:
         concept_explainer: Fitted concepts of a split model.
@@ -61,12 +62,16 @@ class LossRecovered:
 
     higher_is_better: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        check_explainer("concept_explainer", self.concept_explainer)
+
     def __call__(self, inputs: Any, targets: Any = None) -> LossRecovery:
         """The three cross-entropies; their ratio is `recovered`.
 
         Args:
             inputs: Texts, as attribution methods take them.
-            targets: What is scored; by default the predicted class, or every token of a text.
+            targets: What is scored, one entry per input as attribution methods take them (true labels, say); by default
+                the predicted class, or every token of a text.
 
         Raises:
             InputError: Inputs or targets that cannot be scored, or no split model.
@@ -76,7 +81,10 @@ class LossRecovered:
         split, point = explainer.split, explainer.point
         extraction = split.extraction(self.activation_granularity, self.aggregation)
         scorer = split.scorer(InferenceMode.LOG_SOFTMAX)
-        texts = split.explained_texts(scorer, inputs, targets)
+        if targets is None:
+            texts = split.explained_texts(scorer, inputs, None)
+        else:
+            texts = split.explained().texts(scorer, split.explained().sources(inputs), targets)
         elements = [extraction.elements(text.sample, point.in_decoder) for text in texts]
 
         def loss(change: Callable[[Tensor], Tensor]) -> float:

@@ -16,6 +16,16 @@ from interpreto.errors import InputError
 _BATCH = 4096
 
 
+def check_explainer(name: str, explainer: object) -> None:
+    """Refuse what is no concept explainer.
+
+    Raises:
+        InputError: The message names the option.
+    """
+    if not isinstance(explainer, ConceptExplainer):
+        raise InputError(f"{name}: expected fitted concepts such as PCAConcepts(...), got {type(explainer).__name__}")
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """One batch of rows.
@@ -43,6 +53,9 @@ class ConceptMetric(ABC):
 
     higher_is_better: ClassVar[bool]
     """Which way is better."""
+
+    def __post_init__(self) -> None:
+        check_explainer("concept_explainer", self.concept_explainer)
 
     @abstractmethod
     def __call__(self, activations: Any) -> float:

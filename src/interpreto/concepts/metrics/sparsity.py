@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.concepts.metrics.passes import ConceptMetric
+from interpreto.errors import InputError
 
 
 def active_concepts(codes: Float[Tensor, "n c"], threshold: float = 0.0) -> float:
@@ -20,6 +21,11 @@ def active_concepts(codes: Float[Tensor, "n c"], threshold: float = 0.0) -> floa
 @dataclass(frozen=True, eq=False)
 class _Activity(ConceptMetric):
     threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.threshold, (int, float)) or not self.threshold >= 0:
+            raise InputError(f"threshold: expected a number from 0 on, got {self.threshold!r}")
 
     def _count(self, activations: Any) -> tuple[Tensor, int]:
         """For each concept the rows in which it is active, and the number of rows."""

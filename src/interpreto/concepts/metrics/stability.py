@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.concepts.base import ConceptExplainer
+from interpreto.concepts.metrics.passes import check_explainer
 from interpreto.errors import InputError
 
 
@@ -68,7 +69,11 @@ class Stability:
             InputError: Fewer than two fits, or of different widths.
             NotFittedError: One of them learned nothing yet.
         """
+        if not isinstance(self.concept_explainers, Sequence):
+            raise InputError("concept_explainers: expected a list of fits to compare, got one")
         explainers = list(self.concept_explainers)
+        for k, explainer in enumerate(explainers):
+            check_explainer(f"concept_explainers[{k}]", explainer)
         if len(explainers) < 2:
             raise InputError(f"concept_explainers: expected at least two fits to compare, got {len(explainers)}")
         dictionaries = [explainer.dictionary for explainer in explainers]

@@ -44,6 +44,7 @@ class DictionaryLearningConcepts(LearnedConcepts):
     max_iterations: int = 200
     tolerance: float = 1e-5
 
+    codes_have_a_sign: ClassVar[bool] = True
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (LassoModel,)
 
     def __post_init__(self) -> None:

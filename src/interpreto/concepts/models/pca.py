@@ -29,6 +29,7 @@ class PCAConcepts(LearnedConcepts):
     Principal component analysis, chapter 2.
     """
 
+    codes_have_a_sign: ClassVar[bool] = True
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (AffineModel,)
 
     def learn(self, activations: ActivationRows, log: FitLog) -> ConceptModel:

@@ -23,8 +23,8 @@ class SemiNMFConcepts(LearnedConcepts):
     """Directions of any sign with codes that only add up: `min |A - Z D|^2` with `Z >= 0`.
 
     From the centres of k-means, by turns: codes by non-negative least squares, some steps on from those of the last
-    turn; directions exactly, by `(Z^T Z) D = Z^T A`. The mean squared error, which is what `losses` holds, never rises. Directions have unit
-    length. A direction that no row uses is given the row that is explained worst.
+    turn; directions exactly, by `(Z^T Z) D = Z^T A`. The mean squared error, which is what `losses` holds, never
+    rises. Directions have unit length. A direction that no row uses is given the row that is explained worst.
 
     Cost: a non-negative least squares problem for each row and iteration. Directions are free, so they need not
     resemble any row: `ConvexNMFConcepts` makes them of rows. Use `NMFConcepts` where nothing is below 0.

@@ -42,6 +42,7 @@ class SparsePCAConcepts(LearnedConcepts):
     max_iterations: int = 1000
     tolerance: float = 1e-6
 
+    codes_have_a_sign: ClassVar[bool] = True
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (AffineModel,)
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ class SVDConcepts(LearnedConcepts):
     Reference: Eckart and Young (1936), The approximation of one matrix by another of lower rank.
     """
 
+    codes_have_a_sign: ClassVar[bool] = True
     concept_model_kinds: ClassVar[tuple[type[ConceptModel], ...]] = (AffineModel,)
 
     def learn(self, activations: ActivationRows, log: FitLog) -> ConceptModel:
