@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -94,6 +95,18 @@ def worst_cosine(found: Tensor, planted: Tensor, sign_free: bool) -> float:
     return float(cosines[linear_sum_assignment(-cosines.numpy())].min())
 
 
+def summary(results: list[dict[str, Any]]) -> str:
+    """One line a method: what its worst direction misses of cosine 1, by seed."""
+    lines = []
+    for name in dict.fromkeys(row["method"] for row in results):
+        own = [row for row in results if row["method"] == name]
+        errors = [f"{1 - row['worst_cosine']:.0e}" for row in own]
+        seconds = sum(row["cpu_seconds"] for row in own) / len(own)
+        lines.append([name, own[0]["planted"].replace("_", " "), *errors, f"{seconds:.1f}"])
+    seeds = dict.fromkeys(row["seed"] for row in results)
+    return table(["method", "planted", *(f"1 - cosine, seed {s}" for s in seeds), "CPU s"], lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=20_000)
@@ -124,13 +137,7 @@ def main() -> None:
                 f"{row['explained_variance']:.4f}, {row['cpu_seconds']:.1f} CPU s",
                 flush=True,
             )
-    lines = []
-    for name, make, _ in CASES:
-        own = [row for row in results if row["method"] == name]
-        errors = [f"{1 - row['worst_cosine']:.0e}" for row in own]
-        seconds = sum(row["cpu_seconds"] for row in own) / len(own)
-        lines.append([name, make.__name__.replace("_", " "), *errors, f"{seconds:.1f}"])
-    print(table(["method", "planted", *(f"seed {s}" for s in range(options.seeds)), "CPU s"], lines))
+    print(summary(results))
     about = {"rows": options.rows, "width": options.width, "concepts": options.concepts, "results": results}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(about, indent=1) + "\n")

@@ -69,8 +69,8 @@ def concepts(report: dict[str, Any]) -> str:
         "",
         "Concepts of the shipped models at the output of block 2, learned from texts of their training sets with the "
         "methods' default options, measured on held-out texts. `topic`: the token that the head reads; `stories`: "
-        "every token. Sparse autoencoders are trained for 2,000 steps, a third of their default. Loss recovered: 1 is the "
-        "model itself, 0 is the model with zeros in the place of its hidden states.",
+        "every token. Sparse autoencoders are trained for 2,000 steps, a third of their default. Loss recovered: 1 is "
+        "the model itself, 0 is the model with zeros in the place of its hidden states.",
     ]
     for model in dict.fromkeys(row["model"] for row in report["rows"]):
         own = [row for row in report["rows"] if row["model"] == model]
@@ -102,8 +102,39 @@ def concepts(report: dict[str, Any]) -> str:
     return "\n".join(text) + "\n"
 
 
+def planted(report: dict[str, Any]) -> str:
+    import planted_dictionaries  # these import from here
+    import planted_factorisations
+
+    factorisations = json.loads((HERE / "results" / "planted_factorisations.json").read_text())
+    return "\n".join([
+        "# Do the concept methods find what activations were made of?",
+        "",
+        "Made by `python benchmarks/planted_dictionaries.py`, `python benchmarks/planted_factorisations.py` and "
+        "`python benchmarks/tables.py`; do not edit by hand.",
+        "",
+        "## Sparse autoencoders",
+        "",
+        f"{report['rows']:,} rows, each a sum of {report['active']} of {report['directions']} random unit directions in "
+        f"{report['width']} dimensions; default options, {report['directions']} concepts, "
+        f"{report['active']} a row. "
+        f"Recovered: share of the directions that some concept comes within cosine {report['cosine']} of; means over "
+        "seeds, in brackets the worst one.",
+        "",
+        planted_dictionaries.summary(report["fits"]),
+        "",
+        "## Classical methods",
+        "",
+        f"{factorisations['rows']:,} rows of {factorisations['width']} numbers with the structure that the method is "
+        "made for: what the cosine of a planted direction with its concept misses of 1, for the worst direction.",
+        "",
+        planted_factorisations.summary(factorisations["results"]),
+    ]) + "\n"  # fmt: skip
+
+
 def main() -> None:
-    for name, make in (("faithfulness", faithfulness), ("plausibility", plausibility), ("concepts", concepts)):
+    makers = {"faithfulness": faithfulness, "plausibility": plausibility, "concepts": concepts}
+    for name, make in {**makers, "planted_dictionaries": planted}.items():
         report = json.loads((HERE / "results" / f"{name}.json").read_text())
         (DOCS / f"{name}.md").write_text(make(report), encoding="utf-8")
         print(f"wrote docs/{name}.md")
