@@ -290,7 +290,7 @@ class ConceptExplainer(ABC):
         if not isinstance(activations, Tensor) or activations.dim() != 2 or not activations.is_floating_point():
             got = tuple(activations.shape) if isinstance(activations, Tensor) else type(activations).__name__
             raise InputError(f"activations: expected floats (n, d), a mapping of them, or a store, got {got}")
-        return TensorRows(activations.detach())
+        return TensorRows(activations)
 
 
 @dataclass(eq=False)
@@ -345,6 +345,8 @@ class LearnedConcepts(ConceptExplainer):
             InputError: NaN, all zeros, fewer rows than concepts, or what the method cannot take.
         """
         rows = self.rows(activations)
+        if isinstance(rows, TensorRows):  # what is learned is frozen, whatever the activations hang on
+            rows = TensorRows(rows.tensor.detach())
         self._check(rows)
         log = FitLog(type(self).__name__, progress=self.progress)
         model = self.learn(rows, log).to(self.fit_device)
