@@ -115,7 +115,8 @@ def planted(report: dict[str, Any]) -> str:
         "",
         "## Sparse autoencoders",
         "",
-        f"{report['rows']:,} rows, each a sum of {report['active']} of {report['directions']} random unit directions in "
+        f"{report['rows']:,} rows, each a sum of {report['active']} of {report['directions']} random unit directions "
+        "in "
         f"{report['width']} dimensions; default options, {report['directions']} concepts, "
         f"{report['active']} a row. "
         f"Recovered: share of the directions that some concept comes within cosine {report['cosine']} of; means over "
