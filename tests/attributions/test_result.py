@@ -67,6 +67,22 @@ def example(**changes):
     return dataclasses.replace(result, **changes)
 
 
+def test_the_short_form_is_one_line():
+    (result,) = KernelShap(classifier(), wordpiece())(" ".join(["The quick\nfox"] * 5), [0, 1, 2, 0, Contrast(1, 2)])
+    text = repr(result)
+    assert text.startswith(
+        "Attribution(KernelShap, classification, logits: 5 targets ('LABEL_0', 'LABEL_1', 'LABEL_2', "
+    )
+    assert text.endswith(
+        ", ...), 15 elements of 'The quick\\nfox The quick\\nfox The quick\\nfox The quick\\nfox The…')"
+    )
+    assert len(text) < 200
+    (result,) = Occlusion(language_model(), byte_bpe(), inference_mode="softmax", output_granularity="text")(
+        "fox", " ran"
+    )
+    assert repr(result) == "Attribution(Occlusion, causal-lm, softmax: 1 target (' ran'), 1 element of 'fox /  ran')"
+
+
 def test_every_number_survives():
     numbers = [0.0, -0.0, 1e-45, -1e-38, 3.4028235e38, 1 / 3, math.pi, math.nan, math.inf, -math.inf, 16777217.0]
     while len(numbers) % 3:

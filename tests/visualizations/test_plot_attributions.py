@@ -227,6 +227,11 @@ def test_text_tells_the_strongest_words_of_each_class(classification):
     assert "\x1b" not in text
 
 
+def test_the_heading_names_the_mode_as_the_option_is_written(classification):
+    text = plot_attributions(replace(classification, inference_mode=InferenceMode.LOG_SOFTMAX)).text()
+    assert text.splitlines()[0] == "Lime (classification, log_softmax)"
+
+
 def test_coloured_text_shows_the_text_once_a_class(classification):
     text = plot_attributions(classification).text()
     assert "\x1b[38;2;0;0;0;48;2;255;125;50m thrilled\x1b[0m" in text

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 FORMAT = 1
+_SHOWN = 4  # targets in the short form
 
 _draw: Callable[[Attribution], Any] | None = None
 
@@ -100,6 +101,15 @@ class Attribution:
         if self.target_scores is None or self.baseline_scores is None:
             return None
         return self.target_scores - self.baseline_scores - self.scores.nansum(dim=1)
+
+    def __repr__(self) -> str:
+        """One line: the method, what was explained, and the text."""
+        t, g = self.scores.shape
+        targets = ", ".join(_begun(name, 24) for name in self.target_names[:_SHOWN]) + ", ..." * (t > _SHOWN)
+        return (
+            f"Attribution({self.method}, {self.task.value}, {self.inference_mode.value}: {t} target{'s' * (t != 1)} "
+            f"({targets}), {g} element{'s' * (g != 1)} of {_begun(' / '.join(self.sample.parts), 60)})"
+        )
 
     def _repr_html_(self) -> str | None:
         return None if _draw is None else str(_draw(self)._repr_html_())
@@ -209,6 +219,11 @@ class Attribution:
         if self.std_errors is not None:
             columns["std_error"] = self.std_errors.flatten().tolist()
         return pandas.DataFrame(columns)
+
+
+def _begun(text: str, length: int) -> str:
+    """The beginning of a text, in quotes."""
+    return repr(text if len(text) <= length else text[: length - 1] + "…")
 
 
 def _to_list(values: Tensor | None) -> Any:

@@ -145,7 +145,7 @@ class AttributionFigure:
     def text(self, color: bool) -> str:
         """Words in colour and the strongest of them in numbers, target by target."""
         result = self.result
-        kind = f"{result.task.value}, {result.inference_mode.value.replace('_', '-')}"
+        kind = f"{result.task.value}, {result.inference_mode.value}"
         lines = [f"{terminal.safe(result.method)} ({kind})"]
         if self.writes or not color:
             for part in self._cut[0]:

@@ -1,5 +1,6 @@
 """The metrics against a plain loop over the model, and on explanations that are known to be right or useless."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -107,6 +108,17 @@ def test_one_element_and_few_steps():
     results = Occlusion(model, tokenizer)(["fox", TEXTS[0]])
     evaluation = Deletion(model, tokenizer, n_steps=4)(results)
     assert [curve.shape[1] for curve in evaluation.curves] == [2, 5]
+
+
+def test_the_short_form_is_one_line():
+    model, tokenizer = classifier(), wordpiece()
+    results = Occlusion(model, tokenizer)(TEXTS)
+    number = r"[+-]?\d\.\d{3}"
+    form = rf"random order {number}, gain {number}"
+    text = repr(Deletion(model, tokenizer)(results))
+    assert re.fullmatch(rf"Evaluation\(Deletion of 2 texts: {number}, {form} ± {number}; lower is better\)", text)
+    text = repr(Insertion(model, tokenizer)(results[0]))
+    assert re.fullmatch(rf"Evaluation\(Insertion of 1 text: {number}, {form}; higher is better\)", text)
 
 
 def test_loaded_results_are_evaluated_alike():

@@ -60,6 +60,15 @@ class Evaluation:
         gains = torch.stack([(score - random).mean() for score, random in pairs])
         return float(gains.std() / len(gains) ** 0.5)
 
+    def __repr__(self) -> str:
+        """One line: the figure, that of random order, and which is better."""
+        n, error = len(self.scores), f" ± {self.gain_std_error:.3f}" if len(self.scores) > 1 else ""
+        return (
+            f"Evaluation({self.metric} of {n} text{'s' * (n != 1)}: {self.score:.3f}, random order "
+            f"{self.random_score:.3f}, gain {self.gain:+.3f}{error}; "
+            f"{'higher' if self.higher_is_better else 'lower'} is better)"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, without the curves."""
         return {
