@@ -16,6 +16,8 @@ from transformers import (
     GPT2LMHeadModel,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 LINES = [
@@ -144,8 +146,8 @@ def metaspace() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
-def classifier(n_classes: int = 3, seed: int = 0) -> PreTrainedModel:
-    """A small random BERT classifier whose words matter."""
+def bert(kind: type[PreTrainedModel], num_labels: int, seed: int) -> PreTrainedModel:
+    """A small random BERT with a head of this kind."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(wordpiece()),
@@ -154,10 +156,15 @@ def classifier(n_classes: int = 3, seed: int = 0) -> PreTrainedModel:
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=64,
-        num_labels=n_classes,
+        num_labels=num_labels,
         initializer_range=0.3,
     )
-    return BertForSequenceClassification(config).eval()
+    return kind(config).eval()
+
+
+def classifier(n_classes: int = 3, seed: int = 0) -> PreTrainedModel:
+    """A small random BERT classifier whose words matter."""
+    return bert(BertForSequenceClassification, n_classes, seed)
 
 
 def language_model(seed: int = 0) -> PreTrainedModel:
@@ -174,6 +181,24 @@ def language_model(seed: int = 0) -> PreTrainedModel:
         eos_token_id=0,
     )
     return GPT2LMHeadModel(config).eval()
+
+
+def sequence_to_sequence() -> PreTrainedModel:
+    """A small random T5."""
+    torch.manual_seed(1)
+    config = T5Config(
+        vocab_size=len(metaspace()),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+        initializer_factor=1.0,
+    )
+    return T5ForConditionalGeneration(config).eval()
 
 
 @cache

@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import torch
 from transformers import (
-    BertConfig,
     BertForMaskedLM,
     BertForQuestionAnswering,
     BertForTokenClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    T5Config,
-    T5ForConditionalGeneration,
 )
 
-from tests.tiny import byte_bpe, classifier, language_model, metaspace, wordpiece
+from tests.tiny import bert, byte_bpe, classifier, language_model, metaspace, sequence_to_sequence, wordpiece
 
 
 @dataclass(frozen=True)
@@ -39,39 +35,6 @@ class Case:
     inputs: list[Any]
     targets: list[Any] | None
     shapes: list[tuple[int, int]]
-
-
-def _bert(kind: type[PreTrainedModel], num_labels: int = 2) -> PreTrainedModel:
-    torch.manual_seed(1)
-    config = BertConfig(
-        vocab_size=len(wordpiece()),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        num_labels=num_labels,
-        initializer_range=0.3,
-    )
-    return kind(config).eval()
-
-
-def sequence_to_sequence() -> PreTrainedModel:
-    """A small random T5."""
-    torch.manual_seed(1)
-    config = T5Config(
-        vocab_size=len(metaspace()),
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_layers=2,
-        num_heads=4,
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
-        initializer_factor=1.0,
-    )
-    return T5ForConditionalGeneration(config).eval()
 
 
 @cache
@@ -106,21 +69,21 @@ def cases() -> dict[str, Case]:
             [(2, 4), (1, 5), (3, 3)],
         ),
         "masked": Case(
-            lambda: _bert(BertForMaskedLM),
+            lambda: bert(BertForMaskedLM, num_labels=2, seed=1),
             wordpiece,
             ["The [MASK] fox.", "A [MASK] day", "you [MASK]"],
             ["dog", "sad", "are"],
             [(1, 3), (1, 2), (1, 1)],
         ),
         "tokens": Case(
-            lambda: _bert(BertForTokenClassification, num_labels=4),
+            lambda: bert(BertForTokenClassification, num_labels=4, seed=1),
             wordpiece,
             ["The quick fox.", "A sad day", "you"],
             None,
             [(4, 4), (3, 3), (1, 1)],
         ),
         "answers": Case(
-            lambda: _bert(BertForQuestionAnswering),
+            lambda: bert(BertForQuestionAnswering, num_labels=2, seed=1),
             wordpiece,
             [("Who is sad?", "The lazy dog."), ("Who", "He ran home"), ("what day", "a sad day")],
             None,
