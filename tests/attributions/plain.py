@@ -25,6 +25,7 @@ class Plain:
         fixed: Places of special tokens.
         read: From the model's logits to the targets' scores `(b, t)`.
         words: Places of the tokens of each word.
+        source: How many tokens were there before anything was written.
     """
 
     model: PreTrainedModel
@@ -32,6 +33,7 @@ class Plain:
     fixed: list[int]
     read: Callable[[Tensor], Tensor]
     words: list[list[int]]
+    source: int
 
     def scores(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Scores `(b, t)` of rows of one length."""
@@ -57,10 +59,17 @@ class Plain:
         return torch.autograd.grad(score, point)[0]
 
     def noise(self, generator: torch.Generator) -> Tensor:
-        """Standard Gaussian noise on all tokens but special ones."""
-        drawn = torch.randn(len(self.ids), self.embed([0]).shape[1], generator=generator)
+        """Standard Gaussian noise on all tokens but special ones; each draw has a generator of its own."""
+        own = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        drawn = torch.randn(len(self.ids), self.embed([0]).shape[1], generator=own)
         drawn[self.fixed] = 0
         return drawn
+
+    @property
+    def spread(self) -> float:
+        """The range of the values of the embeddings of what was there."""
+        found = self.embed(self.ids[: self.source])
+        return float(found.max() - found.min())
 
     def by_word(self, tokens: Tensor) -> Tensor:
         """Sums over the tokens of words, special tokens left out."""
@@ -75,7 +84,7 @@ def plain_classifier() -> Plain:
     ]
     words.append([i for i, owner in enumerate(owners) if owner == len(words)])
     fixed = [i for i, owner in enumerate(owners) if owner is None]
-    return Plain(classifier(), ids, fixed, lambda logits: logits, words)
+    return Plain(classifier(), ids, fixed, lambda logits: logits, words, len(ids))
 
 
 def plain_language_model() -> Plain:
@@ -89,4 +98,5 @@ def plain_language_model() -> Plain:
         [],
         lambda logits: torch.stack([logits[:, place - 1, ids[place]] for place in places], dim=1),
         [[i] for i in range(len(ids) - 1)],
+        len(prompt),
     )

@@ -184,8 +184,8 @@ def test_a_contrast_is_the_difference_of_two_attributions(name):
 
 @pytest.mark.parametrize("name", sorted(LINEAR_IN_THE_TARGET))
 def test_a_contrast_of_outputs_is_the_difference_of_two_attributions(name):
-    """Of one token, because what a second one sees would be another text; noise is relative to all that is written."""
-    explainer = make(name, language_model(), byte_bpe(), **({"noise": 0.0} if name == "GradientShap" else {}))
+    """Of one token, because what a second one sees would be another text."""
+    explainer = make(name, language_model(), byte_bpe())
     prompt = "What a great"
     (this,), (that,) = explainer(prompt, " day"), explainer(prompt, " dog")
     (contrast,) = explainer(prompt, Contrast(" day", " dog"))

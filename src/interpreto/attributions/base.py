@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -243,9 +243,13 @@ class GradientExplainer(AttributionExplainer):
 
     @abstractmethod
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
-        """Where gradients are taken, each with what it is multiplied by (a number, or a tensor of the same shape)."""
+        """Where gradients are taken, each with what it is multiplied by (a number, or a tensor of the same shape).
+
+        `spread` is the range of the values of the text's embeddings, the unit of noise; where there is an output, that
+        of the prompt's alone, so that what is written later changes nothing.
+        """
 
     @abstractmethod
     def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
@@ -296,11 +300,13 @@ class GradientExplainer(AttributionExplainer):
             highs: Target scores of the texts.
         """
 
-        def path(embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
-            return self.points(embedding, baseline, self._generator())
+        def path(source_length: int, embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+            source = embedding[:source_length]
+            return self.points(embedding, baseline, float(source.max() - source.min()), self._generator())
 
         found: dict[int, Tensor] = {}
-        for k, moments in scorer.moments(texts, embeddings, baselines, [path] * len(texts)):
+        paths = [partial(path, text.sample.source_length) for text in texts]
+        for k, moments in scorer.moments(texts, embeddings, baselines, paths):
             found[k] = self.token_scores(moments, embeddings[k].cpu())
         return [(found[k], {}) for k in range(len(texts))]
 

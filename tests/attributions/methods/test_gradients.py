@@ -13,10 +13,9 @@ from interpreto import (
     SquareGrad,
     VarGrad,
 )
-from interpreto.attributions.methods.gradients import noise_scale
 from interpreto.errors import InputError
 from tests.attributions.plain import OUTPUT, PROMPT, TEXT, plain_classifier, plain_language_model
-from tests.tiny import byte_bpe, classifier, language_model, wordpiece
+from tests.tiny import byte_bpe, classifier, language_model, metaspace, sequence_to_sequence, wordpiece
 
 CLASSES = torch.arange(3)[None]
 NOISY = [SmoothGrad, SquareGrad, VarGrad]
@@ -77,7 +76,7 @@ def test_input_x_gradient(plain):
 @pytest.mark.parametrize("input_x_gradient", [False, True])
 def test_noisy_gradients(plain, method, input_x_gradient):
     embedding, generator = plain.embed(plain.ids), torch.Generator().manual_seed(7)
-    scale = 0.1 * (embedding.max() - embedding.min())
+    scale = 0.1 * plain.spread
     found = gradients(plain, [embedding + scale * plain.noise(generator) for _ in range(6)]).double()
     moment = {
         SmoothGrad: found.mean(dim=1),
@@ -92,7 +91,7 @@ def test_noisy_gradients(plain, method, input_x_gradient):
 def test_gradient_shap(plain):
     embedding, generator = plain.embed(plain.ids), torch.Generator().manual_seed(7)
     nothing = nothing_like(plain)
-    scale, points, differences = 0.05 * (embedding.max() - embedding.min()), [], []
+    scale, points, differences = 0.05 * plain.spread, [], []
     for k in range(6):
         start = nothing + scale * plain.noise(generator)
         start[plain.fixed] = embedding[plain.fixed]
@@ -116,7 +115,7 @@ def test_gradient_shap_is_additive_on_average(plain):
     """The sum of its scores is an estimate of `f(x)` less the mean of `f` over the noisy baselines."""
     embedding, generator = plain.embed(plain.ids), torch.Generator().manual_seed(100)
     nothing = nothing_like(plain)
-    starts = torch.stack([nothing + noise_scale(embedding, 0.02) * plain.noise(generator) for _ in range(1000)])
+    starts = torch.stack([nothing + 0.02 * plain.spread * plain.noise(generator) for _ in range(1000)])
     starts[:, plain.fixed] = embedding[plain.fixed]
     with torch.no_grad():
         ends = plain.read(plain.model(inputs_embeds=starts).logits)
@@ -136,12 +135,33 @@ def test_noise_0(plain):
     assert explain(VarGrad, plain, noise=0.0, n_samples=3).scores.nan_to_num().max() <= 1e-6 * float(squares.max())
 
 
+@pytest.mark.parametrize("method", [*NOISY, GradientShap])
+@pytest.mark.parametrize("name", ["language model", "encoder-decoder"])
+def test_what_is_written_later_changes_nothing(method, name):
+    """Neither the strength of the noise, however large the later embeddings are, nor the numbers that are drawn."""
+    if name == "language model":
+        model, tokenizer, options = language_model(), byte_bpe(), {"baseline": "<|endoftext|>"}
+        later = tokenizer(" day").input_ids[0]
+    else:
+        model, tokenizer, options = sequence_to_sequence(), metaspace(), {"baseline": "<unk>"}
+        later = tokenizer.convert_tokens_to_ids("▁day")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[later] *= 50
+    explainer = method(model, tokenizer, n_samples=3, **(options if method is GradientShap else {}))
+    begun, whole = (explainer.explain("What a great", output)[0] for output in (" is it", " is it day"))
+    assert whole.sample.tokens[-1].id == later
+    t, g = begun.scores.shape
+    assert len(whole.targets) > t
+    size = float(begun.scores.nan_to_num().abs().max())
+    torch.testing.assert_close(whole.scores[:t, :g], begun.scores, atol=1e-4 * size, rtol=1e-4, equal_nan=True)
+
+
 @pytest.mark.parametrize("noise", [1e-2, 1e-3])
 def test_small_variances_are_not_lost_to_rounding(noise):
     """Differences of squares would leave little but rounding here."""
     plain, n = plain_classifier(), 8
     embedding, generator = plain.embed(plain.ids), torch.Generator().manual_seed(0)
-    scale = noise_scale(embedding, noise)
+    scale = noise * plain.spread
     found = gradients(plain, [embedding + scale * plain.noise(generator) for _ in range(n)]).double()
     expected = found.var(dim=1, correction=0).norm(dim=-1)
     places = [i for i in range(len(plain.ids)) if i not in plain.fixed]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.base import PathExplainer
-from interpreto.attributions.methods.gradients import check_noise, noise_scale
+from interpreto.attributions.methods.gradients import check_noise, gaussian
 from interpreto.model_wrapping import Moments
 
 
@@ -25,7 +25,8 @@ class GradientShap(PathExplainer):
 
     Args:
         n_samples: Draws of baseline and point.
-        noise: Standard deviation of the baselines' noise, relative to the range of the embedding's values.
+        noise: Standard deviation of the baselines' noise, relative to the range of the embedding's values, in
+            generation of the prompt's.
 
     Reference: Lundberg and Lee (2017), arXiv:1705.07874; as expected gradients: Erion et al. (2021), section 2,
     arXiv:1906.10670.
@@ -39,12 +40,11 @@ class GradientShap(PathExplainer):
         check_noise(self.noise, self.n_samples)
 
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """Random points on paths from random baselines, with the difference between the path's ends."""
-        scale = noise_scale(embedding, self.noise)
         for k in range(self.n_samples):
-            start = baseline + scale * torch.randn(baseline.shape, generator=rng).to(baseline)
+            start = baseline + self.noise * spread * gaussian(baseline, rng)
             share = (k + float(torch.rand((), generator=rng))) / self.n_samples
             yield start + share * (embedding - start), embedding - start
 

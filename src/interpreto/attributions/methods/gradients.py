@@ -18,18 +18,19 @@ def reduce_width(
     return (values * embedding).sum(dim=-1) if times_input else values.norm(dim=-1)
 
 
-def noise_scale(embedding: Float[Tensor, "l d"], noise: float) -> float:
-    """Standard deviation of noise that is given relative to the range of the embedding's values."""
-    return noise * float(embedding.max() - embedding.min())
-
-
 def noisy_points(
-    embedding: Float[Tensor, "l d"], noise: float, count: int, rng: Generator
+    embedding: Float[Tensor, "l d"], scale: float, count: int, rng: Generator
 ) -> Iterator[tuple[Float[Tensor, "l d"], float]]:
-    """The embedding with Gaussian noise, `count` times; `noise` is relative to the range of the embedding's values."""
-    scale = noise_scale(embedding, noise)
+    """The embedding with Gaussian noise of this standard deviation, `count` times."""
     for _ in range(count):
-        yield embedding + scale * torch.randn(embedding.shape, generator=rng).to(embedding), 1.0
+        yield embedding + scale * gaussian(embedding, rng), 1.0
+
+
+def gaussian(like: Float[Tensor, "l d"], rng: Generator) -> Float[Tensor, "l d"]:
+    """Standard normal numbers; those of a token depend on its place alone, not on how many others there are."""
+    own = Generator().manual_seed(int(torch.randint(2**62, (), generator=rng)))
+    width = -(-like.shape[1] // 16) * 16  # torch draws 16 at once, and draws the last ones anew where they are fewer
+    return torch.randn(len(like), width, generator=own)[:, : like.shape[1]].to(like)
 
 
 def check_noise(noise: float, n_samples: int) -> None:

@@ -24,7 +24,7 @@ class InputxGradient(GradientExplainer):
     """
 
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """The text itself; the gradient is multiplied by it."""
         yield embedding, embedding

@@ -49,7 +49,7 @@ class IntegratedGradients(PathExplainer):
                 raise InputError(f"tolerance: expected above 0, or None for n_steps points, got {self.tolerance!r}")
 
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """Gauss-Legendre points on the whole path, with their weights times the difference from the baseline."""
         return Segment(0.0, 1.0, self.n_steps).path(embedding, baseline)

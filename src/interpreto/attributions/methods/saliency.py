@@ -29,7 +29,7 @@ class Saliency(GradientExplainer):
     input_x_gradient: bool = False
 
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """The text itself."""
         yield embedding, 1.0

@@ -22,8 +22,8 @@ class SmoothGrad(GradientExplainer):
 
     Args:
         n_samples: Draws of the noise.
-        noise: Standard deviation of the noise, relative to the range of the embedding's values (10 to 20 % in the
-            paper).
+        noise: Standard deviation of the noise, relative to the range of the embedding's values, in generation of the
+            prompt's (10 to 20 % in the paper).
         input_x_gradient: Sum the products with the embedding over the width, in place of the norm.
 
     Reference: Smilkov et al. (2017), SmoothGrad, section 3, arXiv:1706.03825.
@@ -38,10 +38,10 @@ class SmoothGrad(GradientExplainer):
         check_noise(self.noise, self.n_samples)
 
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """The text with noise."""
-        return noisy_points(embedding, self.noise, self.n_samples, rng)
+        return noisy_points(embedding, self.noise * spread, self.n_samples, rng)
 
     def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
         """The mean gradient, reduced over the width."""

@@ -22,8 +22,8 @@ class SquareGrad(GradientExplainer):
 
     Args:
         n_samples: Draws of the noise.
-        noise: Standard deviation of the noise, relative to the range of the embedding's values (10 to 20 % in the
-            paper).
+        noise: Standard deviation of the noise, relative to the range of the embedding's values, in generation of the
+            prompt's (10 to 20 % in the paper).
         input_x_gradient: Sum the products with the embedding over the width, in place of the norm.
 
     Reference: Hooker et al. (2019), A benchmark for interpretability methods in deep neural networks, arXiv:1806.10758.
@@ -38,10 +38,10 @@ class SquareGrad(GradientExplainer):
         check_noise(self.noise, self.n_samples)
 
     def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], rng: Generator
+        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """The text with noise."""
-        return noisy_points(embedding, self.noise, self.n_samples, rng)
+        return noisy_points(embedding, self.noise * spread, self.n_samples, rng)
 
     def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
         """The mean squared gradient, reduced over the width."""
