@@ -12,7 +12,7 @@ from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
 from interpreto.concepts.models.affine_model import AffineModel
 from interpreto.concepts.models.scikit import fitted
-from interpreto.concepts.models.second_moments import signed
+from interpreto.concepts.models.second_moments import mean_and_covariance, signed
 from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ActivationRows
 
@@ -26,8 +26,8 @@ class SparsePCAConcepts(LearnedConcepts):
     variance, so that `sparsity` means the same for any model. Codes of new rows are those of least squares. Each
     direction has length 1 and its largest number positive.
 
-    Cost: `n c d` an iteration, far above `PCAConcepts`. Use it where a concept should name its neurons; neurons of a
-    residual stream mean little by themselves.
+    Cost: `n d^2` once, then `c d^2` an iteration, whatever the number of rows. Use it where a concept should name its
+    neurons; neurons of a residual stream mean little by themselves.
 
     Args:
         sparsity: Weight of the directions' sizes; near 0 it is PCA's space, above 1 or so nothing is left.
@@ -57,11 +57,13 @@ class SparsePCAConcepts(LearnedConcepts):
 
         if self.nb_concepts > activations.width:
             raise InputError(f"nb_concepts: expected at most the width {activations.width}, got {self.nb_concepts}")
-        rows = activations.all().detach().double()
-        mean = rows.mean(dim=0)
-        scale = (rows - mean).square().sum(dim=0).mean().sqrt()
-        if not scale > 0:
+        mean, covariance = mean_and_covariance(activations, self.fit_device)
+        variance = covariance.diagonal().mean()
+        if variance <= 1e-12 * mean.square().mean():
             raise InputError("activations: expected rows that differ, got equal ones")
+        # Rows enter the loss by their covariance alone, so a square root of it, with mean 0, stands for all of them.
+        values, vectors = torch.linalg.eigh(covariance / (2 * variance))
+        root = values.clamp(min=0).sqrt()[:, None] * vectors.T
         pca = SparsePCA(
             self.nb_concepts,
             alpha=self.sparsity,
@@ -71,7 +73,7 @@ class SparsePCAConcepts(LearnedConcepts):
             random_state=self.seed,
         )
         advice = f"{self.max_iterations} iterations; pass more max_iterations or a larger tolerance"
-        found = fitted(pca, (rows - mean) / scale, advice).components_
+        found = fitted(pca, torch.cat([root, -root]), advice).components_
         directions = torch.as_tensor(found).to(device=self.fit_device, dtype=torch.float64)
         if not bool(directions.any()):
             raise InputError(
@@ -80,7 +82,7 @@ class SparsePCAConcepts(LearnedConcepts):
         directions = signed(directions)
         ridge = _RIDGE * torch.eye(self.nb_concepts).to(directions)
         encoder = torch.linalg.solve(directions @ directions.T + ridge, directions)
-        return AffineModel(mean.to(directions).float(), encoder.float(), directions.float())
+        return AffineModel(mean.float(), encoder.float(), directions.float())
 
 
 _RIDGE = 1e-6
