@@ -62,16 +62,24 @@ class Codes:
         device: Where to solve.
         mean: What is taken off the activations first.
         penalty: For signed sparse codes, the weight of their sizes; codes are non-negative without it.
+        exact: Whether codes are solved for to the end, or only some steps on from those of the last turn.
     """
 
     def __init__(
-        self, rows: ActivationRows, device: torch.device, *, mean: Tensor | float = 0.0, penalty: float | None = None
+        self,
+        rows: ActivationRows,
+        device: torch.device,
+        *,
+        mean: Tensor | float = 0.0,
+        penalty: float | None = None,
+        exact: bool = True,
     ) -> None:
         self._rows = rows
         self._device = device
         self._mean = mean
         self._penalty = 0.0 if penalty is None else penalty
         self._nonnegative = penalty is None
+        self._exact = exact
         self._codes: list[Tensor] = []
 
     def solve(self, directions: Float[Tensor, "c d"]) -> Turn:
@@ -88,7 +96,7 @@ class Codes:
                 penalty=self._penalty,
                 nonnegative=self._nonnegative,
                 start=last[number] if last else None,
-                exact=False,
+                exact=self._exact,
             )
             gram += codes.T @ codes
             products += codes.T @ x

@@ -50,7 +50,7 @@ class SemiNMFConcepts(LearnedConcepts):
         """Codes and directions by turns."""
         check_determined(self.nb_concepts, activations.width)
         directions = centroids(activations, self.nb_concepts, 1, self.seed).to(self.fit_device).double()
-        codes, last = Codes(activations, self.fit_device), None
+        codes, last = Codes(activations, self.fit_device, exact=False), None
         for _ in log.steps(self.max_iterations):
             turn = codes.solve(directions)
             log.record(turn.loss)
