@@ -46,7 +46,8 @@ def test_table_has_every_task_that_the_architecture_has(name):
 def test_task_is_recognised_and_the_models_own_answer_explained(name, task):
     model, tokenizer = model_and_tokenizer(name, task)
     plain = Plain.of(name, task)
-    (result,) = Occlusion(model, tokenizer, generation={"max_new_tokens": 3})(plain.inputs)
+    options = {"generation": {"max_new_tokens": 3}} if task.generates else {}
+    (result,) = Occlusion(model, tokenizer, **options)(plain.inputs)
     assert result.task is task
     assert len(result.targets) == {CLASSES: 1, LABELS: 4, ANSWERS: 2, MASKED: 1}.get(task, len(result.targets)) > 0
     assert result.scores.shape == (len(result.targets), len(result.elements))
