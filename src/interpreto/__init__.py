@@ -8,6 +8,8 @@
 (('fear',), ' scared')
 """
 
+from typing import TYPE_CHECKING, Any
+
 from interpreto.attributions import (
     Attribution,
     GradientShap,
@@ -26,7 +28,10 @@ from interpreto.attributions import (
 from interpreto.model_wrapping import Contrast, ModelWithSplitPoints
 from interpreto.text import Segments
 from interpreto.types import Granularity, InferenceMode, Removal
-from interpreto.visualizations import plot_attributions, plot_concepts
+from interpreto.visualizations import plot_attributions
+
+if TYPE_CHECKING:
+    from interpreto.visualizations import plot_concepts
 
 __version__ = "0.1.0"
 
@@ -53,3 +58,11 @@ __all__ = [
     "plot_attributions",
     "plot_concepts",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot_concepts":  # it loads all of the concepts, which attributions do not need
+        from interpreto.visualizations.concepts import plot_concepts
+
+        return plot_concepts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

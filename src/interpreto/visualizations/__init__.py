@@ -1,10 +1,22 @@
 """Pictures of results: pages for browsers and notebooks, coloured text for terminals. No model is needed."""
 
+from typing import TYPE_CHECKING, Any
+
 from interpreto.attributions.result import draw_with
 from interpreto.visualizations.attributions import plot_attributions
-from interpreto.visualizations.concepts import plot_concepts
 from interpreto.visualizations.html import Figure, Plot
+
+if TYPE_CHECKING:
+    from interpreto.visualizations.concepts import plot_concepts
 
 __all__ = ["Figure", "Plot", "plot_attributions", "plot_concepts"]
 
 draw_with(plot_attributions)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot_concepts":  # it loads all of the concepts, which attributions do not need
+        from interpreto.visualizations.concepts import plot_concepts
+
+        return plot_concepts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
