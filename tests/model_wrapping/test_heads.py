@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interpreto.model_wrapping.hooks import head_at
+from interpreto.model_wrapping.heads import head_at
 from tests.architectures import CAUSAL, MASKED, PAIRS, SEQ2SEQ, model_and_tokenizer
 from tests.model_wrapping.plain import Plain, engine, keeps
 
@@ -14,6 +14,7 @@ def test_head_runs_where_it_is_read(name, task):
     plain = Plain.of(name, task)
     scorer, (text,) = engine(model, tokenizer, plain.inputs, plain.targets, batch_size=3)
     keep = keeps(len(text.elements)).unique(dim=0)
+    scorer.scores([text], [keep[:1]])  # what follows the head is found out first
     rows = []
     head = model.get_output_embeddings()
     handle = head.register_forward_hook(lambda _module, args, _output: rows.append(args[0].shape[:-1].numel()))

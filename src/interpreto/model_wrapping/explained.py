@@ -155,26 +155,31 @@ class Explained:
         self, scorer: Scorer, sources: Sequence[Sample], slots: Sequence[Sequence[int]]
     ) -> tuple[list[ExplainedText], list[Float[Tensor, "_ _"]]]:
         """Texts without targets, and the model's untouched logits at their slots."""
-        texts = [
+        texts = self._without_targets(sources, slots)
+        return texts, scorer.look(texts)
+
+    def _without_targets(self, sources: Sequence[Sample], slots: Sequence[Sequence[int]]) -> list[ExplainedText]:
+        return [
             ExplainedText(f"inputs[{k}]", sample, self._elements(sample), Readout(tuple(places), (), ()))
             for k, (sample, places) in enumerate(zip(sources, slots, strict=True))
         ]
-        return texts, scorer.look(texts)
 
     # One method a task
 
     def _classification(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
+        """Class scores. The model is asked for its own class only where none is given."""
         slots = [[self.traits.pooled_slot(sample)] for sample in sources]
-        texts, logits = self._looked_at(scorer, sources, slots)
+        texts = self._without_targets(sources, slots)
+        asked = [k for k, entry in enumerate(entries) if entry is None]
+        answers = dict(zip(asked, scorer.look([texts[k] for k in asked]), strict=True))
+        n_classes = self.traits.config.num_labels
         found = []
-        for text, answer, entry in zip(texts, logits, entries, strict=True):
-            n_classes = answer.shape[1]
-            chosen = int(answer[0].argmax()) if entry is None else entry
-            where = text.where.replace("inputs", "targets")
-            targets = class_targets(self.traits, chosen, n_classes, where)
+        for k, (text, entry) in enumerate(zip(texts, entries, strict=True)):
+            chosen = int(answers[k][0].argmax()) if entry is None else entry
+            targets = class_targets(self.traits, chosen, n_classes, text.where.replace("inputs", "targets"))
             reads = tuple((0, column) for column in range(n_classes))
-            readout = Readout(text.readout.slots, reads, tuple(targets))
-            found.append(replace(text, readout=readout, untouched_read=scorer.to_read(answer)[0]))
+            explained = replace(text, readout=Readout(text.readout.slots, reads, tuple(targets)))
+            found.append(_knowing(explained, scorer, answers[k]) if k in answers else explained)
         return found
 
     def _generation(self, scorer: Scorer, sources: Sequence[Sample], entries: Sequence[Any]) -> list[ExplainedText]:
@@ -272,7 +277,8 @@ class Explained:
                     name, minuses = f"{name} rather than {self._token_name(minus)}", (position + 1,)
                 targets.append(Target(name, (position,), minuses, place.part, place.start, place.end))
                 position += 1 + len(minuses)
-            found.append(replace(text, readout=Readout(text.readout.slots, tuple(reads), tuple(targets))))
+            readout = Readout(text.readout.slots, tuple(reads), tuple(targets))
+            found.append(_knowing(replace(text, readout=readout), scorer, answer))
         return found
 
     def _mask_fillings(self, entry: Any, logits: Tensor, where: str) -> list[tuple[int, int, int | None]]:
@@ -316,7 +322,7 @@ class Explained:
                 minus = tuple(first + 1 + k for k in range(len(label.minus)))
                 targets.append(Target(name, (first,), minus, word.part, word.start, word.end))
             readout = Readout(text.readout.slots, tuple(reads), tuple(targets))
-            explained.append(replace(text, readout=readout))
+            explained.append(_knowing(replace(text, readout=readout), scorer, answer))
         return explained
 
     def _chosen_labels(self, entry: Any, logits: Tensor, where: str) -> list[tuple[int, Target]]:
@@ -355,8 +361,14 @@ class Explained:
                 shown = sample.parts[part][token.start : token.end].strip()
                 targets.append(Target(f"{name}: {shown}", (k,), (), part, token.start, token.end))
             readout = Readout(text.readout.slots, ((0, start), (1, end)), tuple(targets))
-            explained.append(replace(text, readout=readout))
+            explained.append(_knowing(replace(text, readout=readout), scorer, answer))
         return explained
+
+
+def _knowing(text: ExplainedText, scorer: Scorer, logits: Float[Tensor, "m c"]) -> ExplainedText:
+    """The same text, with what is read of it untouched, from the logits at its slots."""
+    slots, columns = text.reads
+    return replace(text, untouched_read=scorer.to_read(logits)[slots, columns])
 
 
 def _one_output(entry: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from interpreto.model_wrapping.readout import Readout
@@ -35,6 +35,11 @@ class ExplainedText:
     def only(self, targets: Sequence[int]) -> ExplainedText:
         """The same text with some of its targets, given by their numbers."""
         return replace(self, readout=replace(self.readout, targets=tuple(self.readout.targets[t] for t in targets)))
+
+    @cached_property
+    def reads(self) -> Int[Tensor, "2 r"]:
+        """Slot and column of each number that is read."""
+        return torch.tensor(self.readout.reads, dtype=torch.long).view(-1, 2).T
 
     @cached_property
     def visible(self) -> Bool[Tensor, "t g"]:

@@ -5,25 +5,26 @@ Batching, padding, devices and the differences between architectures are dealt w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interpreto.errors import ModelError
+from interpreto.errors import InterpretoError, ModelError
+from interpreto.model_wrapping.batching import Budget, is_out_of_memory
 from interpreto.model_wrapping.explained_text import ExplainedText
-from interpreto.model_wrapping.hooks import captured_output, head_at
+from interpreto.model_wrapping.heads import AfterHead, after_head, at, head_answering, head_at
+from interpreto.model_wrapping.hooks import captured_output, untouched
+from interpreto.model_wrapping.prefixes import Past
 from interpreto.model_wrapping.readout import POOLED
 from interpreto.model_wrapping.rows import Filling, Rows, pad_rows, perturb
 from interpreto.model_wrapping.traits import Traits
 from interpreto.types import InferenceMode, Removal, Task
-
-_TOKENS_PER_BATCH = 4096
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,10 @@ class Forward:
     filling: Filling
     batch_size: int | None = None
 
-    def rows_at_once(self, length: int) -> int:
-        """How many rows of so many tokens are run together."""
-        return self.batch_size or max(1, _TOKENS_PER_BATCH // max(length, 1))
+    @cached_property
+    def budget(self) -> Budget:
+        """How much is run together."""
+        return Budget.of(self.traits.base, self.traits.device, self.batch_size)
 
     def batches(
         self,
@@ -62,7 +64,7 @@ class Forward:
             chosen = range(len(kept)) if to_run is None else to_run[k].nonzero()[:, 0].tolist()
             items += [((self.kind(text), int(lengths[p])), k, p) for p in chosen]
         items.sort()
-        for batch in self.in_batches(items, lambda item: item[0]):
+        for batch in self.budget.in_batches(items, lambda item: item[0]):
             yield [(k, p) for _, k, p in batch]
 
     def kind(self, text: ExplainedText) -> int:
@@ -71,20 +73,6 @@ class Forward:
 
     def _ends(self, text: ExplainedText) -> list[int]:
         return self.traits.pooled_at(text.sample.ids) if self.task is Task.CLASSIFICATION else []
-
-    def in_batches(self, items: Iterable[T], size: Callable[[T], tuple[int, int]]) -> Iterator[list[T]]:
-        """Items, sorted by their kind and length, in batches; never more than a batch of them exists."""
-        batch: list[T] = []
-        last = 0
-        for item in items:
-            kind, length = size(item)
-            if batch and (kind != last or len(batch) >= self.rows_at_once(length)):
-                yield batch
-                batch = []
-            batch.append(item)
-            last = kind
-        if batch:
-            yield batch
 
     def rows(
         self, texts: Sequence[ExplainedText], rows: Sequence[Bool[Tensor, "_ _"]], batch: Sequence[tuple[int, int]]
@@ -105,19 +93,23 @@ class Forward:
             start = stop
         return pad_rows(groups, self.filling)
 
-    def model_inputs(self, rows: Rows) -> dict[str, Any]:
-        """What the model is called with."""
+    def model_inputs(self, rows: Rows, past: Past | None = None) -> dict[str, Any]:
+        """What the model is called with; the tokens that are in the past are left out."""
         traits, device = self.traits, self.traits.device
         source, output = rows.streams[0], rows.streams[-1]
-        inputs: dict[str, Any] = {"input_ids": source.ids.to(device)}
+        start = 0 if past is None else past.length
+        inputs: dict[str, Any] = {"input_ids": source.ids[:, start:].to(device)}
         visible = source.visible.to(device)
         if "attention_mask" in traits.arguments:
             inputs["attention_mask"] = visible.long()
         if "token_type_ids" in traits.arguments and bool(source.type_ids.any()):
-            inputs["token_type_ids"] = source.type_ids.to(device)
+            inputs["token_type_ids"] = source.type_ids[:, start:].to(device)
         if traits.takes_positions:
-            inputs["position_ids"] = torch.arange(source.ids.shape[1], device=device).expand(len(source.ids), -1)
-        if "use_cache" in traits.arguments:
+            positions = torch.arange(start, source.ids.shape[1], device=device)
+            inputs["position_ids"] = positions.expand(len(source.ids), -1)
+        if past is not None:
+            inputs |= {"use_cache": True, "past_key_values": past.cache}
+        elif "use_cache" in traits.arguments:
             inputs["use_cache"] = False
         if self.task is Task.SEQ2SEQ_LM:
             inputs["decoder_input_ids"] = output.ids.to(device)
@@ -129,12 +121,60 @@ class Forward:
 
     def logits(self, rows: Rows) -> Float[Tensor, "b m c"]:
         """One forward pass: the logits at the places that are read."""
-        traits, inputs = self.traits, self.model_inputs(rows)
-        positions = rows.positions.to(traits.device)
+        with _blamed_on_model(rows):
+            return self._logits(rows, self.model_inputs(rows), rows.positions)
+
+    def read(self, rows: Rows, texts: Sequence[ExplainedText], past: Past | None = None) -> Float[Tensor, "b r"]:
+        """One forward pass: the numbers that each row's readout asks for; rows with fewer of them are filled up.
+
+        Args:
+            rows: The rows of a batch.
+            texts: The text of each.
+            past: What the rows have in common at their beginning and is not run again. Places in it are not read:
+                there the numbers mean nothing.
+        """
+        inputs = self.model_inputs(rows, past)
+        positions = (rows.positions - (0 if past is None else past.length)).clamp(min=0)
+        slots, columns = _reads(texts)
+        with _blamed_on_model(rows):
+            if not self._answers_by_columns:
+                logits = self._logits(rows, inputs, positions).float()
+                return _picked(self.to_read(logits), slots, columns)
+            wanted, place = columns.unique(return_inverse=True)
+            normalised = self.mode is not InferenceMode.LOGITS
+            with head_answering(self.traits.head, positions, wanted, normalised=normalised):  # type: ignore[arg-type]
+                values = self.traits.runner(**inputs).logits
+            return _picked(values.float(), slots, place)
+
+    def look_at_head(self) -> None:
+        """Find out by a short pass what may be done with the head, before anything else is done to the model."""
+        _ = self._answers_by_columns
+
+    @cached_property
+    def _answers_by_columns(self) -> bool:
+        """Whether the head may answer with the columns that are read, and no others."""
+        if self.task not in (Task.CAUSAL_LM, Task.SEQ2SEQ_LM, Task.MASKED_LM):
+            return False
+        if getattr(self.traits.config, "problem_type", None) == "multi_label_classification":
+            return False
+        if "after_head" not in self.traits.found_out:
+            token = torch.full((1, 2), self.filling.token, device=self.traits.device)
+            inputs: dict[str, Any] = {"input_ids": token}
+            if self.task is Task.SEQ2SEQ_LM:
+                inputs["decoder_input_ids"] = torch.full_like(token, self.traits.decoder_prefix[0])
+            with untouched(self.traits.model), torch.no_grad():
+                found = after_head(self.traits.head, lambda: self.traits.runner(**inputs).logits)
+            self.traits.found_out["after_head"] = found
+        allowed = (AfterHead.NOTHING,) if self.mode is not InferenceMode.LOGITS else (AfterHead.NOTHING, AfterHead.EACH)
+        return self.traits.found_out["after_head"] in allowed
+
+    def _logits(self, rows: Rows, inputs: dict[str, Any], positions: Tensor) -> Float[Tensor, "b m c"]:
+        traits = self.traits
+        positions = positions.to(traits.device)
         if self.task is Task.CLASSIFICATION and traits.token_head is not None:
             with captured_output(traits.token_head) as caught:
                 traits.runner(**inputs)
-            return _at(caught[0], positions) if caught[0].dim() == 3 else caught[0][:, None]
+            return at(caught[0], positions) if caught[0].dim() == 3 else caught[0][:, None]
         if self.task is Task.CLASSIFICATION:
             return traits.runner(**inputs).logits[:, None]  # type: ignore[no-any-return]
         if self.task is Task.QUESTION_ANSWERING:
@@ -144,20 +184,10 @@ class Forward:
             there = torch.arange(ends.shape[2], device=ends.device) < lengths[:, None]
             return ends.masked_fill(~there[:, None], torch.finfo(ends.dtype).min)
         if self.task is Task.TOKEN_CLASSIFICATION:
-            return _at(traits.runner(**inputs).logits, positions)
+            return at(traits.runner(**inputs).logits, positions)
         with head_at(traits.head, positions) as narrowed:
             logits: Tensor = traits.runner(**inputs).logits
-        return logits if narrowed else _at(logits, positions)
-
-    def gather(self, logits: Float[Tensor, "b m c"], texts: Sequence[ExplainedText]) -> Float[Tensor, "b r"]:
-        """The numbers that each row's readout asks for; rows with fewer of them are filled up."""
-        most = max(len(text.readout.reads) for text in texts)
-        index = torch.zeros(2, len(texts), most, dtype=torch.long)
-        for i, text in enumerate(texts):
-            index[:, i, : len(text.readout.reads)] = torch.tensor(text.readout.reads).T
-        slots, columns = index.to(logits.device)
-        batch = torch.arange(len(texts), device=logits.device)[:, None]
-        return self.to_read(logits.float())[batch, slots, columns]
+        return logits if narrowed else at(logits, positions)
 
     def to_read(self, logits: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
         """Logits to what is read: the logits, or log-probabilities for the two other modes."""
@@ -168,9 +198,35 @@ class Forward:
         return logits.log_softmax(dim=-1)
 
 
-def _at(logits: Float[Tensor, "b l c"], positions: Tensor) -> Float[Tensor, "b m c"]:
-    """The logits at the places that are read."""
-    return logits.gather(1, positions.to(logits.device)[:, :, None].expand(-1, -1, logits.shape[-1]))
+@contextmanager
+def _blamed_on_model(rows: Rows) -> Iterator[None]:
+    """Say on what the model failed, where it fails by itself."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        if isinstance(error, InterpretoError) or is_out_of_memory(error):
+            raise
+        size = tuple(rows.streams[0].ids.shape)
+        raise ModelError(
+            f"model: expected an answer to ids {size}, its forward pass failed with {type(error).__name__}: "
+            f"{error!s:.300}; where it takes single texts but no batches, pass batch_size=1"
+        ) from error
+
+
+def _reads(texts: Sequence[ExplainedText]) -> Int[Tensor, "2 b r"]:
+    """Slot and column of each read of each row; rows with fewer reads repeat a first one."""
+    most = max(len(text.readout.reads) for text in texts)
+    index = torch.zeros(2, len(texts), most, dtype=torch.long)
+    for i, text in enumerate(texts):
+        reads = text.reads
+        index[:, i] = reads[:, :1]
+        index[:, i, : reads.shape[1]] = reads
+    return index
+
+
+def _picked(values: Float[Tensor, "b m c"], slots: Int[Tensor, "b r"], columns: Int[Tensor, "b r"]) -> Tensor:
+    rows = torch.arange(len(values), device=values.device)[:, None]
+    return values[rows, slots.to(values.device), columns.to(values.device)]
 
 
 def untouched_rows(texts: Sequence[ExplainedText]) -> list[Bool[Tensor, "1 l"]]:

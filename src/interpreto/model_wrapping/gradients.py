@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from interpreto.errors import InputError, ModelError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import replaced_embeddings, untouched
+from interpreto.model_wrapping.jacobian import gradients_of
 from interpreto.model_wrapping.rows import Rows
 from interpreto.types import Task
 
@@ -30,11 +31,13 @@ class Moments:
         mean: Mean of gradient times weight, `(t, l, d)`.
         mean_square: Mean square of gradient times weight, `(t, l, d)`.
         score: Mean of the target scores at the points, `(t,)`.
+        parts: The same averages over parts of the points, where they were asked for.
     """
 
     mean: Float[Tensor, "t l d"]
     mean_square: Float[Tensor, "t l d"]
     score: Float[Tensor, " t"]
+    parts: tuple[Moments, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,7 @@ class Gradients:
         paths: Sequence[Path],
         *,
         gradients: bool = True,
+        parts: Sequence[int] = (),
     ) -> Iterator[tuple[int, Moments]]:
         """Averages of each text's gradients over the points of its path, text by text as they are whole.
 
@@ -119,6 +123,7 @@ class Gradients:
             baselines: Of the same shapes.
             paths: One a text. Points move only the tokens that are free for a target.
             gradients: Whether gradients are wanted; otherwise only the scores at the points are.
+            parts: Of each point of a path the part, from 0 on, whose averages are wanted too.
 
         Yields:
             Which of the texts, and its moments; short texts first.
@@ -128,49 +133,44 @@ class Gradients:
             for number, (text, x, b, path) in enumerate(zip(texts, embeddings, baselines, paths, strict=True))
             for group in text.target_groups
         ]
-        job_texts = [job.text for job in jobs]
-        everything = untouched_rows(job_texts)
         totals: dict[int, _Total] = {}
+        self.forward.look_at_head()
         for batch in self._point_batches(jobs):
             for point in batch:
                 if point.job not in totals:
-                    totals[point.job] = _Total(jobs[point.job])
-            rows = self.forward.rows(job_texts, everything, [(point.job, 0) for point in batch])
-            with untouched(self.forward.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
-                self._add_points(jobs, batch, rows, totals, gradients)
+                    totals[point.job] = _Total(jobs[point.job], parts)
+            self.forward.budget.in_halves(batch, partial(self._add_points, jobs, totals, gradients))
             # A text's points follow each other, so that all texts but the last one are whole.
             yield from _whole(jobs, totals, going_on=jobs[batch[-1].job].number)
         yield from _whole(jobs, totals)
 
     def _add_points(
-        self, jobs: Sequence[_Job], batch: list[_Point], rows: Rows, totals: dict[int, _Total], gradients: bool
+        self, jobs: Sequence[_Job], totals: dict[int, _Total], gradients: bool, batch: Sequence[_Point]
     ) -> None:
-        streams = self._point_streams(jobs, batch, rows)
-        for stream in streams:
-            stream.requires_grad_(gradients)
-        with replaced_embeddings(self.forward.traits.embeddings, streams) as calls:
-            logits = self.forward.logits(rows)
-        if not calls:
-            raise ModelError("model: expected one that looks its inputs up in get_input_embeddings(), it did not")
-        read = self.forward.gather(logits, [jobs[point.job].text for point in batch])
-        scores = []
-        for point, values in zip(batch, read, strict=True):
-            job, readout = jobs[point.job], jobs[point.job].text.readout
-            score = readout.scores(values[None, : len(readout.reads)], self.forward.mode)[0, job.targets]
-            refuse_nan(score.detach(), job.text)
-            totals[point.job].add_score(score.detach())
-            scores.append(score)
-        if not gradients:
-            return
-        most = max(len(score) for score in scores)
-        for k in range(most):
-            total = torch.stack([score[k] for score in scores if k < len(score)]).sum()
-            found = torch.autograd.grad(total, streams, retain_graph=k + 1 < most, allow_unused=True)
-            filled = [torch.zeros_like(s) if g is None else g for g, s in zip(found, streams, strict=True)]
-            for i, (point, score) in enumerate(zip(batch, scores, strict=True)):
-                if k < len(score):
-                    gradient = self._flat(jobs[point.job], [g[i] for g in filled])
-                    totals[point.job].add_gradient(k, gradient * point.weight)
+        """Run a batch of points, and add it to the totals once all of it is done."""
+        texts = [jobs[point.job].text for point in batch]
+        rows = self.forward.rows(texts, untouched_rows(texts), [(i, 0) for i in range(len(batch))])
+        with untouched(self.forward.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
+            streams = self._point_streams(jobs, batch, rows)
+            for stream in streams:
+                stream.requires_grad_(gradients)
+            with replaced_embeddings(self.forward.traits.embeddings, streams) as calls:
+                read = self.forward.read(rows, texts)
+            if not calls:
+                raise ModelError("model: expected one that looks its inputs up in get_input_embeddings(), it did not")
+            scores = []
+            for point, values in zip(batch, read, strict=True):
+                job, readout = jobs[point.job], jobs[point.job].text.readout
+                scores.append(readout.scores(values[None, : len(readout.reads)], self.forward.mode)[0, job.targets])
+                refuse_nan(scores[-1].detach(), job.text)
+            found = [list[Tensor]() for _ in batch]
+            for chunk in gradients_of(scores, streams, self.forward.budget) if gradients else ():
+                size = next((len(of_stream) for of_stream in chunk if of_stream is not None), max(map(len, scores)))
+                filled = [x.new_zeros(size, *x.shape) if g is None else g for g, x in zip(chunk, streams, strict=True)]
+                for i, point in enumerate(batch):
+                    found[i].append(self._flat(jobs[point.job], [of_stream[:, i] for of_stream in filled]))
+        for point, score, own in zip(batch, scores, found, strict=True):
+            totals[point.job].add(point, score.detach(), torch.cat(own)[: len(score)] if gradients else None)
 
     def _point_streams(self, jobs: Sequence[_Job], batch: Sequence[_Point], rows: Rows) -> list[Tensor]:
         """The points as the model's input embeddings, one tensor `(b, l, d)` a stream."""
@@ -185,27 +185,30 @@ class Gradients:
                 streams[1][i, : len(point.value) - border] = point.value[border:]
         return streams
 
-    def _flat(self, job: _Job, gradients: Sequence[Tensor]) -> Float[Tensor, "l d"]:
+    def _flat(self, job: _Job, gradients: Sequence[Float[Tensor, "t _ d"]]) -> Float[Tensor, "t l d"]:
         """One text's gradients, source and output in one row again, without padding."""
         sample = job.text.sample
         if len(gradients) == 1:
-            return gradients[0][: len(sample.tokens)].float()
+            return gradients[0][:, : len(sample.tokens)].float()
         border = sample.source_length
-        return torch.cat([gradients[0][:border], gradients[1][: len(sample.tokens) - border]]).float()
+        return torch.cat([gradients[0][:, :border], gradients[1][:, : len(sample.tokens) - border]], dim=1).float()
 
     def _point_batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Point]]:
         """Points of all jobs, short texts first, in batches; never more than a batch of them exists."""
         sizes = [(self.forward.kind(job.text), len(job.text.sample.tokens)) for job in jobs]
         order = sorted(range(len(jobs)), key=sizes.__getitem__)
-        points = (_Point(k, value, weight) for k in order for value, weight in jobs[k].points())
-        return self.forward.in_batches(points, lambda point: sizes[point.job])
+        points = (
+            _Point(k, number, value, weight) for k in order for number, (value, weight) in enumerate(jobs[k].points())
+        )
+        return self.forward.budget.in_batches(points, lambda point: sizes[point.job])
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """One point of a path: which job's, where, and what its gradient is multiplied by."""
+    """One point of a path: which job's, which one, where, and what its gradient is multiplied by."""
 
     job: int
+    number: int
     value: Float[Tensor, "l d"]
     weight: Tensor | float
 
@@ -228,22 +231,34 @@ class _Job:
 
 
 class _Total:
-    """Running sums of one job."""
+    """Running sums of one job, part by part."""
 
-    def __init__(self, job: _Job) -> None:
-        shape = (len(job.targets), *job.embedding.shape)
+    def __init__(self, job: _Job, parts: Sequence[int]) -> None:
+        self.part_of = parts
+        n_parts = 1 + max(parts, default=0)
+        shape = (n_parts, len(job.targets), *job.embedding.shape)
         self.mean = torch.zeros(shape, device=job.embedding.device)
         self.square = torch.zeros(shape, device=job.embedding.device)
-        self.score = torch.zeros(len(job.targets), device=job.embedding.device)
-        self.count = 0
+        self.score = torch.zeros(shape[:2], device=job.embedding.device)
+        self.count = torch.zeros(n_parts, device=job.embedding.device)
 
-    def add_score(self, score: Float[Tensor, " t"]) -> None:
-        self.score += score
-        self.count += 1
+    def add(self, point: _Point, score: Float[Tensor, " t"], gradients: Float[Tensor, "t l d"] | None) -> None:
+        part = self.part_of[point.number] if self.part_of else 0
+        self.count[part] += 1
+        self.score[part] += score
+        if gradients is not None:
+            weighted = gradients * point.weight
+            self.mean[part] += weighted
+            self.square[part] += weighted.square()
 
-    def add_gradient(self, target: int, gradient: Float[Tensor, "l d"]) -> None:
-        self.mean[target] += gradient
-        self.square[target] += gradient.square()
+    def averages(self, part: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, mean square and score, of one part or of all points."""
+        sums = (self.mean, self.square, self.score)
+        if part is not None:
+            mean, square, score = (values[part] / self.count[part] for values in sums)
+        else:
+            mean, square, score = (values.sum(dim=0) / self.count.sum() for values in sums)
+        return mean.cpu(), square.cpu(), score.cpu()
 
 
 def _whole(
@@ -262,7 +277,11 @@ def _joined(totals: Sequence[_Total], jobs: Sequence[_Job]) -> Moments:
     """The moments of all targets of a text, in their order."""
     order = [k for job in jobs for k in job.targets]
     back = torch.tensor(sorted(range(len(order)), key=order.__getitem__))
-    mean = torch.cat([total.mean / total.count for total in totals]).cpu()[back]
-    square = torch.cat([total.square / total.count for total in totals]).cpu()[back]
-    score = torch.cat([total.score / total.count for total in totals]).cpu()[back]
-    return Moments(mean, square, score)
+
+    def together(part: int | None = None, parts: tuple[Moments, ...] = ()) -> Moments:
+        own = [total.averages(part) for total in totals]
+        mean, square, score = (torch.cat(values)[back] for values in zip(*own, strict=True))
+        return Moments(mean, square, score, parts)
+
+    wanted = range(len(totals[0].count)) if totals[0].part_of else ()
+    return together(parts=tuple(together(part) for part in wanted))

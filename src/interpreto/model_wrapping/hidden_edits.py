@@ -28,10 +28,12 @@ def edited_scores(
     """
     rows = untouched_rows(texts)
     places = places_of(forward.traits, [point])
+    forward.look_at_head()
     found: list[Tensor] = [torch.empty(0)] * len(texts)
     with untouched(forward.traits.model), torch.no_grad():
         for batch in forward.batches(texts, rows):
             batch_rows = forward.rows(texts, rows, batch)
+            own = [texts[k] for k, _ in batch]
             lengths = batch_rows.streams[-1 if point.in_decoder else 0].lengths.tolist()
 
             def visit(
@@ -47,9 +49,7 @@ def edited_scores(
                 return changed.reshape(hidden.shape)
 
             with visited(places, visit):
-                logits = forward.logits(batch_rows)
-            own = [texts[k] for k, _ in batch]
-            read = forward.gather(logits, own).cpu()
+                read = forward.read(batch_rows, own).cpu()
             for (k, _), text, values in zip(batch, own, read, strict=True):
                 found[k] = text.readout.scores(values[None, : len(text.readout.reads)], forward.mode)[0]
                 refuse_nan(found[k], text)

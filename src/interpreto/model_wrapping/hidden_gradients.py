@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from interpreto.errors import ModelError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import untouched, visited
+from interpreto.model_wrapping.jacobian import gradients_of
 from interpreto.model_wrapping.readers import checked, places_of, shaped
 from interpreto.model_wrapping.split_points import SplitPoint
 
@@ -42,41 +44,48 @@ def hidden_gradients(forward: Forward, texts: Sequence[ExplainedText], point: Sp
     upper half for each target of the text with the most.
     """
     rows = untouched_rows(texts)
-    places = places_of(forward.traits, [point])
+    forward.look_at_head()
     for batch in forward.batches(texts, rows):
-        batch_rows = forward.rows(texts, rows, batch)
-        cut: dict[str, Tensor] = {}
+        found: list[HiddenGradients] = []
+        forward.budget.in_halves(batch, partial(_of_batch, forward, texts, point, found))
+        yield from found
 
-        def visit(name: str, hidden: Tensor, cut: dict[str, Tensor] = cut) -> Tensor:
-            cut[name] = hidden.detach().requires_grad_()
-            return cut[name]
 
-        with untouched(forward.traits.model, constant_parameters=True), torch.enable_grad():
-            with visited(places, visit):
-                logits = forward.logits(batch_rows)
-            hidden = checked(cut, [point])[point.name]
-            own = [texts[k] for k, _ in batch]
-            read = forward.gather(logits, own)
-            scores = [
-                text.readout.scores(values[None, : len(text.readout.reads)], forward.mode)[0]
-                for text, values in zip(own, read, strict=True)
-            ]
-            found = []
-            most = max(len(score) for score in scores)
-            for k in range(most):
-                total = torch.stack([score[k] for score in scores if k < len(score)]).sum()
-                gradient = None
-                if total.requires_grad:
-                    (gradient,) = torch.autograd.grad(total, [hidden], retain_graph=k + 1 < most, allow_unused=True)
-                if gradient is None:
-                    raise ModelError(
-                        f"split point {point.name!r}: expected hidden states that the scores are made from, these are "
-                        "not; take the block's own output, or another module"
-                    )
-                found.append(shaped(gradient, batch_rows, point).float())
-        states = shaped(hidden.detach(), batch_rows, point)
-        for row, ((k, _), text) in enumerate(zip(batch, own, strict=True)):
-            refuse_nan(scores[row].detach(), text)
-            length = int(batch_rows.streams[-1 if point.in_decoder else 0].lengths[row])
-            gradients = torch.stack([found[t][row, :length] for t in range(len(scores[row]))])
-            yield HiddenGradients(k, states[row, :length], scores[row].detach(), gradients)
+def _of_batch(
+    forward: Forward,
+    texts: Sequence[ExplainedText],
+    point: SplitPoint,
+    found: list[HiddenGradients],
+    batch: Sequence[tuple[int, int]],
+) -> None:
+    """Run a batch, and add what was found of its texts."""
+    rows = forward.rows(texts, untouched_rows(texts), batch)
+    own = [texts[k] for k, _ in batch]
+    cut: dict[str, Tensor] = {}
+
+    def visit(name: str, hidden: Tensor) -> Tensor:
+        cut[name] = hidden.detach().requires_grad_()
+        return cut[name]
+
+    with untouched(forward.traits.model, constant_parameters=True), torch.enable_grad():
+        with visited(places_of(forward.traits, [point]), visit):
+            read = forward.read(rows, own)
+        hidden = checked(cut, [point])[point.name]
+        scores = [
+            text.readout.scores(values[None, : len(text.readout.reads)], forward.mode)[0]
+            for text, values in zip(own, read, strict=True)
+        ]
+        gradients = []
+        for (chunk,) in gradients_of(scores, [hidden], forward.budget):
+            if chunk is None:
+                raise ModelError(
+                    f"split point {point.name!r}: expected hidden states that the scores are made from, these are "
+                    "not; take the block's own output, or another module"
+                )
+            gradients += [shaped(gradient, rows, point).float() for gradient in chunk]
+    states = shaped(hidden.detach(), rows, point)
+    lengths = rows.streams[-1 if point.in_decoder else 0].lengths.tolist()
+    for row, ((k, _), text) in enumerate(zip(batch, own, strict=True)):
+        refuse_nan(scores[row].detach(), text)
+        of_text = torch.stack([gradients[t][row, : lengths[row]] for t in range(len(scores[row]))])
+        found.append(HiddenGradients(k, states[row, : lengths[row]], scores[row].detach(), of_text))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -47,7 +47,8 @@ def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterato
 
 
 @contextmanager
-def _hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+    """Take hooks off when the block ends."""
     try:
         yield
     finally:
@@ -80,32 +81,8 @@ def replaced_embeddings(modules: Sequence[nn.Module], streams: Sequence[Float[Te
         return torch.cat([looked_up[:, :1], streams[0][:, : looked_up.shape[1] - 1].to(looked_up.dtype)], dim=1)
 
     unique = list({id(module): module for module in modules}.values())
-    with _hooked([module.register_forward_hook(answer) for module in unique]):
+    with hooked([module.register_forward_hook(answer) for module in unique]):
         yield calls
-
-
-@contextmanager
-def head_at(head: nn.Module | None, positions: Int[Tensor, "b m"]) -> Iterator[list[int]]:
-    """Let the output head see only the hidden states of the positions that are read.
-
-    With a vocabulary of 150,000 the head is most of a small model's cost, and all but a few of its rows are read by
-    nobody. What follows the head (soft-capping, scaling, a bias) runs unchanged on the rows that are left.
-
-    Yields:
-        A list with one entry once the head's input has been narrowed; empty where the model has no such head.
-    """
-    narrowed: list[int] = []
-
-    def narrow(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        hidden = args[0] if args else None
-        if not isinstance(hidden, Tensor) or hidden.dim() != 3 or hidden.shape[0] != positions.shape[0]:
-            return None
-        narrowed.append(hidden.shape[1])
-        index = positions.to(hidden.device)[:, :, None].expand(-1, -1, hidden.shape[-1])
-        return (hidden.gather(1, index), *args[1:])
-
-    with _hooked([head.register_forward_pre_hook(narrow)] if head is not None else []):
-        yield narrowed
 
 
 class _EndOfForward(Exception):  # noqa: N818  # no error: it ends a pass that has done its work
@@ -125,7 +102,7 @@ def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
         caught.append(output)
         raise _EndOfForward
 
-    with _hooked([module.register_forward_hook(catch)]):
+    with hooked([module.register_forward_hook(catch)]):
         try:
             yield caught
         except _EndOfForward as stop:
@@ -182,7 +159,7 @@ def visited(
         else place.module.register_forward_hook(lambda module, _args, output: look(module, output, entering=False))
         for (_, entering), place in modules.items()
     ]
-    with _hooked(handles):
+    with hooked(handles):
         try:
             yield
         except _EndOfForward as end:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from tqdm import tqdm
 
 from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
@@ -21,10 +22,13 @@ from interpreto.model_wrapping.gradients import Gradients, Moments, Path
 from interpreto.model_wrapping.hidden_edits import Edit, edited_scores
 from interpreto.model_wrapping.hidden_gradients import HiddenGradients, hidden_gradients
 from interpreto.model_wrapping.hooks import untouched
+from interpreto.model_wrapping.reading import Reading
 from interpreto.model_wrapping.rows import Filling
 from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.model_wrapping.traits import Traits
 from interpreto.types import InferenceMode, Removal, Task
+
+_SHOWN_AFTER = 2.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,7 @@ class Scorer:
         mode: The space of the scores.
         filling: How removed tokens look.
         batch_size: Rows a forward pass; by default as many as make a good number of tokens.
+        progress: Whether to show a bar on standard error, for what takes more than two seconds.
 
     Raises:
         InputError: A mode or a removal that makes no sense for the task.
@@ -47,6 +52,7 @@ class Scorer:
     mode: InferenceMode
     filling: Filling
     batch_size: int | None = None
+    progress: bool = False
 
     def __post_init__(self) -> None:
         config = self.traits.config
@@ -75,9 +81,21 @@ class Scorer:
         return torch.finfo(self.traits.base.dtype).eps
 
     def scores(
-        self, texts: Sequence[ExplainedText], keeps: Sequence[Bool[Tensor, "_ _"]]
+        self,
+        texts: Sequence[ExplainedText],
+        keeps: Sequence[Bool[Tensor, "_ _"]],
+        finished: dict[int, Tensor] | None = None,
     ) -> list[Float[Tensor, "_ _"]]:
-        """Target scores `(p, t)` of each text under each of its keep-masks `(p, g)`; equal inputs are run once."""
+        """Target scores `(p, t)` of each text under each of its keep-masks `(p, g)`; equal inputs are run once.
+
+        Args:
+            texts: What is explained.
+            keeps: Which elements each perturbation keeps, a text at a time.
+            finished: Filled with the scores of the texts that are whole, by number, also where an error ends it.
+
+        Raises:
+            ModelError: The model fails, or answers with NaN.
+        """
         unique, wanted = [], []
         for text, keep in zip(texts, keeps, strict=True):
             tokens, own = text.kept_tokens(keep), text.element_of >= 0
@@ -89,9 +107,19 @@ class Scorer:
             )
             unique.append(rows)
             wanted.append(inverse.view(len(groups), len(keep))[group_of].T)  # (p, t): which row holds that score
-        reads = self._read(texts, unique)
-        scores = [text.readout.scores(read, self.mode) for text, read in zip(texts, reads, strict=True)]
-        return [score.gather(0, rows) for score, rows in zip(scores, wanted, strict=True)]
+
+        def scores_of(k: int, read: Tensor) -> Tensor:
+            return texts[k].readout.scores(read, self.mode).gather(0, wanted[k])
+
+        total = sum(len(rows) for rows in unique)
+        with tqdm(total=total, desc="model", unit="row", delay=_SHOWN_AFTER, disable=not self.progress) as bar:
+            reading = Reading(self._forward, texts, unique, bar.update)
+            try:
+                reading.run()
+            finally:
+                found = {} if finished is None else finished
+                found.update({k: scores_of(k, reading.found[k]) for k in reading.whole()})
+        return [found[k] for k in range(len(texts))]
 
     def look(self, texts: Sequence[ExplainedText]) -> list[Float[Tensor, "_ _"]]:
         """Raw logits `(m, columns)` of each untouched text at each of its slots, as float32."""
@@ -130,6 +158,7 @@ class Scorer:
         paths: Sequence[Path],
         *,
         gradients: bool = True,
+        parts: Sequence[int] = (),
     ) -> Iterator[tuple[int, Moments]]:
         """Averages of each text's gradients over the points of its path, text by text as they are whole.
 
@@ -142,11 +171,12 @@ class Scorer:
             baselines: Of the same shapes.
             paths: One a text. Points move only the tokens that are free for a target.
             gradients: Whether gradients are wanted; otherwise only the scores at the points are.
+            parts: Of each point of a path the part, from 0 on, whose averages are wanted too.
 
         Yields:
             Which of the texts, and its moments; short texts first.
         """
-        return self._gradients.moments(texts, embeddings, baselines, paths, gradients=gradients)
+        return self._gradients.moments(texts, embeddings, baselines, paths, gradients=gradients, parts=parts)
 
     def hidden_gradients(self, texts: Sequence[ExplainedText], point: SplitPoint) -> Iterator[HiddenGradients]:
         """Gradients of target scores with respect to hidden states at a split point, text by text, short ones first."""
@@ -155,25 +185,6 @@ class Scorer:
     def edited_scores(self, texts: Sequence[ExplainedText], point: SplitPoint, edit: Edit) -> list[Float[Tensor, " _"]]:
         """Target scores `(t,)` of each text, with its hidden states at the point replaced on the way."""
         return edited_scores(self._forward, texts, point, edit)
-
-    def _read(self, texts: Sequence[ExplainedText], rows: Sequence[Bool[Tensor, "_ _"]]) -> list[Tensor]:
-        """What is read `(p, r)` of each text under each of its rows of kept tokens `(p, l)`."""
-        found = [torch.empty(len(row), len(text.readout.reads)) for text, row in zip(texts, rows, strict=True)]
-        to_run = []
-        for text, kept, read in zip(texts, rows, found, strict=True):
-            known = kept.all(dim=1) & (text.untouched_read is not None)
-            if text.untouched_read is not None:
-                read[known] = text.untouched_read
-            to_run.append(~known)
-        with untouched(self.traits.model), torch.no_grad():
-            for batch in self._forward.batches(texts, rows, to_run):
-                batch_rows = self._forward.rows(texts, rows, batch)
-                read = self._forward.gather(self._forward.logits(batch_rows), [texts[k] for k, _ in batch]).cpu()
-                for (k, p), values in zip(batch, read, strict=True):
-                    found[k][p] = values[: found[k].shape[1]]
-        for text, read in zip(texts, found, strict=True):
-            refuse_nan(read, text)
-        return found
 
 
 def _unique_rows(rows: Bool[Tensor, "p l"]) -> tuple[Bool[Tensor, "u l"], Tensor]:

@@ -21,6 +21,7 @@ from interpreto.types import Removal, Task
 
 _SPARE = 1024  # embeddings beyond the tokenizer's: Phi-2 has 905, to make a round number
 _SPARE_SHARE = 0.04  # DeepSeek-V2 has 2.3 %; BERT's cased tokenizer would leave 5 % of its uncased model's
+_PROBE = 16  # tokens
 _UNLIMITED = 10**6  # tokenizers without a limit report about 1e30
 
 
@@ -143,6 +144,16 @@ class Traits:
         """Whether positions are passed to the model, because it would count them from the attention mask."""
         wanted = {"position_ids", "past_key_values"} <= self.arguments
         return wanted and not self.is_encoder_decoder and not self._padding_aware_positions
+
+    @property
+    def takes_past(self) -> bool:
+        """Whether the model can go on from keys and values of the beginning of its rows."""
+        return "past_key_values" in self.arguments and not self.is_encoder_decoder
+
+    @cached_property
+    def found_out(self) -> dict[str, Any]:
+        """What short passes through the model have told, by name."""
+        return {}
 
     @cached_property
     def limit(self) -> int | None:
@@ -290,7 +301,10 @@ class Traits:
         generates = bool(self.base.can_generate())
         if generates:
             return Task.SEQ2SEQ_LM if self.is_encoder_decoder else Task.CAUSAL_LM
-        probe = [*ids, ids[-1]] if len(ids) == self.config.num_labels else list(ids)  # one number a token is no class
+        # The beginning is enough, with the end that some classifiers look for.
+        probe = list(ids) if len(ids) <= _PROBE else [*ids[: _PROBE - 1], ids[-1]]
+        if len(probe) == self.config.num_labels:  # one number a token is no class
+            probe.append(probe[-1])
         try:
             with untouched(self.model), torch.no_grad():
                 outputs = self.runner(input_ids=torch.tensor([probe], device=self.device))

@@ -1,0 +1,164 @@
+"""How much is run together: batches of so many tokens, halved where memory does not suffice."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from interpreto.errors import ModelError, warn
+
+T = TypeVar("T")
+
+# A pass of about a second on two cores; beyond it nothing gets faster, and texts of different lengths are padded more.
+_WORK = 2e11  # operations
+_TOKENS = (512, 4096)
+_TOKENS_ON_GPU = (1024, 65536)
+_SHARE_OF_MEMORY = 0.4
+_FILLED = 256  # tokens of one backward pass that keep a processor busy; below it, targets share one
+_FILLED_ON_GPU = 4096
+# What a pass costs beside its tokens, in tokens: a fixed number, and more for small models, whose time goes in calls.
+_FIXED, _PER_BLOCK, _MOST = 32, 2e7, 256
+_FIXED_ON_GPU, _PER_BLOCK_ON_GPU = 512, 1e10
+
+
+@dataclass(eq=False)
+class Budget:
+    """How many rows and tokens are run together. It shrinks where a batch does not fit the memory.
+
+    Args:
+        tokens: Tokens a batch, padding included; one row at least.
+        rows: Rows a batch, by the user's own word, in place of the tokens.
+        filled: Tokens of a backward pass above which targets no longer share one.
+        overhead: What a pass costs beside its tokens, in tokens.
+    """
+
+    tokens: int
+    rows: int | None = None
+    filled: int = _FILLED
+    overhead: int = 0
+    _told: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, model: nn.Module, device: torch.device, rows: int | None = None) -> Budget:
+        """A budget for a model: by measurements on processors, by what memory is free on a GPU.
+
+        Not measured while it runs: the numbers would differ in the last place from run to run.
+
+        Args:
+            model: The model.
+            device: Where it runs.
+            rows: Rows a batch, if the user says so.
+        """
+        size = body_size(model)
+        blocks = getattr(getattr(model, "config", None), "num_hidden_layers", 12)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            least, most = _TOKENS_ON_GPU
+            tokens = int(_SHARE_OF_MEMORY * free / _bytes_per_token(model))
+            overhead = int(_FIXED_ON_GPU + _PER_BLOCK_ON_GPU * blocks / size)
+            return cls(_power_of_2(min(max(tokens, least), most)), rows, _FILLED_ON_GPU, overhead)
+        least, most = _TOKENS
+        tokens = int(_WORK / (2 * size))
+        overhead = min(int(_FIXED + _PER_BLOCK * blocks / size), _MOST)
+        return cls(_power_of_2(min(max(tokens, least), most)), rows, _FILLED, overhead)
+
+    def rows_at_once(self, length: int) -> int:
+        """How many rows of so many tokens are run together."""
+        return self.rows or max(1, self.tokens // max(length, 1))
+
+    def targets_at_once(self, tokens: int) -> int:
+        """How many targets share a backward pass through a batch of so many tokens."""
+        return max(1, self.filled // max(tokens, 1))
+
+    def in_batches(self, items: Iterable[T], size: Callable[[T], tuple[int, int]]) -> Iterator[list[T]]:
+        """Items, sorted by their kind and length, in batches; never more than a batch of them exists."""
+        batch: list[T] = []
+        last = 0
+        for item in items:
+            kind, length = size(item)
+            if batch and (kind != last or len(batch) >= self.rows_at_once(length)):
+                yield batch
+                batch = []
+            batch.append(item)
+            last = kind
+        if batch:
+            yield batch
+
+    def in_halves(self, batch: Sequence[T], work: Callable[[Sequence[T]], None]) -> None:
+        """Do the work on a batch, or on halves of it where memory does not suffice; the user is told once.
+
+        Args:
+            batch: The rows.
+            work: What is done with them; leaves nothing behind when it fails.
+
+        Raises:
+            ModelError: Memory does not suffice for a single row.
+        """
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            if self._fits(part, work):
+                continue
+            half = len(part) // 2
+            waiting += [part[half:], part[:half]]
+            if self.rows is None:
+                self.tokens = max(1, self.tokens // 2)
+            else:
+                self.rows = half
+            if not self._told:
+                warn(
+                    f"memory: {len(part)} rows at once did not fit, going on with {half} and fewer; "
+                    f"batch_size={half} saves the time of the try"
+                )
+                self._told = True
+
+    def _fits(self, part: Sequence[T], work: Callable[[Sequence[T]], None]) -> bool:
+        """Do the work; false where memory did not suffice, whose leftovers are freed when this returns."""
+        try:
+            work(part)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise ModelError(
+                    "memory: expected room for one row at least, got none; shorten the text, free memory, or load the "
+                    f"model in a smaller number type ({error})"
+                ) from error
+        else:
+            return True
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice."""
+    text = str(error)
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+def body_size(model: nn.Module) -> int:
+    """The number of a model's weights that every token meets: all but those that are looked up, and the output head."""
+    base: Any = model
+    looked_up = {id(m.weight) for m in base.modules() if isinstance(m, nn.Embedding)}
+    head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+    looked_up |= {id(weight) for weight in (head.parameters() if isinstance(head, nn.Module) else ())}
+    return max(1, sum(int(weight.numel()) for weight in base.parameters() if id(weight) not in looked_up))
+
+
+def _bytes_per_token(model: nn.Module) -> float:
+    """About what a token takes in a pass that keeps what its backward pass needs: every layer's answers."""
+    width = getattr(getattr(model, "config", None), "hidden_size", 1024)
+    return 3 * body_size(model) / width * next(model.parameters()).element_size()
+
+
+def _power_of_2(number: int) -> int:
+    return 1 << (number.bit_length() - 1)
