@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import nn
 
 from interpreto.errors import ModelError, warn
+from interpreto.model_wrapping.traits import Traits
 
 T = TypeVar("T")
 
@@ -44,22 +44,20 @@ class Budget:
     _told: bool = field(default=False, init=False)
 
     @classmethod
-    def of(cls, model: nn.Module, device: torch.device, rows: int | None = None) -> Budget:
+    def of(cls, traits: Traits, rows: int | None = None) -> Budget:
         """A budget for a model: by measurements on processors, by what memory is free on a GPU.
 
         Not measured while it runs: the numbers would differ in the last place from run to run.
 
         Args:
-            model: The model.
-            device: Where it runs.
+            traits: The model.
             rows: Rows a batch, if the user says so.
         """
-        size = body_size(model)
-        blocks = getattr(getattr(model, "config", None), "num_hidden_layers", 12)
-        if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
+        size, blocks = traits.body_size, getattr(traits.config, "num_hidden_layers", 12)
+        if traits.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(traits.device)
             least, most = _TOKENS_ON_GPU
-            tokens = int(_SHARE_OF_MEMORY * free / _bytes_per_token(model))
+            tokens = int(_SHARE_OF_MEMORY * free / _bytes_per_token(traits))
             overhead = int(_FIXED_ON_GPU + _PER_BLOCK_ON_GPU * blocks / size)
             return cls(_power_of_2(min(max(tokens, least), most)), rows, _FILLED_ON_GPU, overhead)
         least, most = _TOKENS
@@ -145,19 +143,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def body_size(model: nn.Module) -> int:
-    """The number of a model's weights that every token meets: all but those that are looked up, and the output head."""
-    base: Any = model
-    looked_up = {id(m.weight) for m in base.modules() if isinstance(m, nn.Embedding)}
-    head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
-    looked_up |= {id(weight) for weight in (head.parameters() if isinstance(head, nn.Module) else ())}
-    return max(1, sum(int(weight.numel()) for weight in base.parameters() if id(weight) not in looked_up))
-
-
-def _bytes_per_token(model: nn.Module) -> float:
+def _bytes_per_token(traits: Traits) -> float:
     """About what a token takes in a pass that keeps what its backward pass needs: every layer's answers."""
-    width = getattr(getattr(model, "config", None), "hidden_size", 1024)
-    return 3 * body_size(model) / width * next(model.parameters()).element_size()
+    width = getattr(traits.config, "hidden_size", 1024)
+    return 3 * traits.body_size / width * traits.base.dtype.itemsize
 
 
 def _power_of_2(number: int) -> int:

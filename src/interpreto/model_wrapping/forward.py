@@ -48,7 +48,7 @@ class Forward:
     @cached_property
     def budget(self) -> Budget:
         """How much is run together."""
-        return Budget.of(self.traits.base, self.traits.device, self.batch_size)
+        return Budget.of(self.traits, self.batch_size)
 
     def batches(
         self,

@@ -26,13 +26,14 @@ def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterato
         constant_parameters: Whether parameters are constants inside the block, so that a backward pass keeps no graph
             for their gradients.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    modules = list(model.modules())
+    training = [module for module in modules if module.training]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad] if constant_parameters else []
-    compiled = [(m, m._compiled_call_impl) for m in model.modules() if getattr(m, "_compiled_call_impl", None)]
+    compiled = [(m, m._compiled_call_impl) for m in modules if getattr(m, "_compiled_call_impl", None)]
     try:
         for module, _ in compiled:
             module._compiled_call_impl = None
-        for module, _ in modes:
+        for module in training:
             module.training = False
         for parameter in learned:
             parameter.requires_grad_(False)
@@ -40,8 +41,8 @@ def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterato
     finally:
         for module, call in compiled:
             module._compiled_call_impl = call
-        for module, mode in modes:
-            module.training = mode
+        for module in training:
+            module.training = True
         for parameter in learned:
             parameter.requires_grad_(True)
 

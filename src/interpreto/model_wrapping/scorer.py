@@ -123,6 +123,8 @@ class Scorer:
 
     def look(self, texts: Sequence[ExplainedText]) -> list[Float[Tensor, "_ _"]]:
         """Raw logits `(m, columns)` of each untouched text at each of its slots, as float32."""
+        if not texts:
+            return []
         found: list[Tensor] = [torch.empty(0)] * len(texts)
         everything = untouched_rows(texts)
         with untouched(self.traits.model), torch.no_grad():

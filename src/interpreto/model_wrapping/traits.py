@@ -145,6 +145,13 @@ class Traits:
         wanted = {"position_ids", "past_key_values"} <= self.arguments
         return wanted and not self.is_encoder_decoder and not self._padding_aware_positions
 
+    @cached_property
+    def body_size(self) -> int:
+        """The number of weights that every token meets: all but those that are looked up, and the output head's."""
+        apart = [m for m in self.base.modules() if isinstance(m, nn.Embedding)] + [self.head or nn.Identity()]
+        others = {id(weight) for module in apart for weight in module.parameters()}
+        return max(1, sum(int(weight.numel()) for weight in self.base.parameters() if id(weight) not in others))
+
     @property
     def takes_past(self) -> bool:
         """Whether the model can go on from keys and values of the beginning of its rows."""
