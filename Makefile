@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Idle threads that spin make timings on shared processors worthless.
+BENCH := OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 TOKENIZERS_PARALLELISM=false $(BIN)/python
 
-.PHONY: demo test lint types wheel models clean
+.PHONY: demo test lint types wheel models bench clean
 
 # torch goes first and pinned: the newest build of the index brings gigabytes of CUDA.
 $(VENV)/base: pyproject.toml constraints.txt
@@ -41,6 +43,12 @@ wheel: $(VENV)/dev ## build the wheel, install it alone in an empty environment,
 
 models: $(VENV)/dev ## train the shipped models anew from DATA
 	$(BIN)/python scripts/train_demo_models.py --data $(or $(DATA),../shared/data)
+
+bench: $(VENV)/dev ## measure speed and accuracy against the bare model, captum, shap and lime; write docs/speed.md
+	$(INSTALL) -e '.[bench]'
+	$(BENCH) benchmarks/speed.py
+	$(BENCH) benchmarks/accuracy.py
+	$(BENCH) benchmarks/tables.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-wheel build dist

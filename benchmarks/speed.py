@@ -95,7 +95,7 @@ def compete(contest: Contest, row: Row, setting: Setting, rounds: int, limit: fl
                 raise
             cells[name] = {"reason": f"{type(error).__name__}: {str(error).splitlines()[0]:.100}"}
         else:
-            repeats = repeats_of(run, time.perf_counter() - start, setting.device) if rounds > 1 else 1
+            repeats = 1 if setting.quick else repeats_of(run, time.perf_counter() - start, setting.device)
             running[name] = run, repeats
             cells[name] = {**counts, "repeats": repeats, "wall": [], "cpu": []}
     for _ in range(rounds):

@@ -51,7 +51,8 @@ class Floor:
 
     @cached_property
     def _weight(self) -> Tensor:
-        return self.subject.head.weight.detach()[self.read.columns]
+        with torch.inference_mode(False):  # gradients need it too
+            return self.subject.head.weight.detach()[self.read.columns]
 
     def scores(self, mask: Tensor | None = None, **inputs: Tensor) -> Tensor:
         """What is read `(b, t)` of one batch."""

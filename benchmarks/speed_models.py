@@ -61,7 +61,7 @@ class Subject:
 
     def removed_id(self) -> int:
         """The id that stands in the place of a removed word."""
-        return SPECIAL.index(HIDDEN if self.writes else "[MASK]")
+        return int(self.tokenizer.convert_tokens_to_ids(HIDDEN if self.writes else "[MASK]"))
 
     def embed(self, ids: Tensor) -> Tensor:
         with torch.no_grad():
@@ -73,7 +73,8 @@ def words(count: int, seed: int) -> str:
     return " ".join(f"w{k}" for k in random.Random(seed).sample(range(1000), count))
 
 
-def _tokenizer(vocabulary: int, classifies: bool) -> PreTrainedTokenizerFast:
+def word_tokenizer(vocabulary: int, classifies: bool) -> PreTrainedTokenizerFast:
+    """A tokenizer of the words `w0`, `w1`, ... that fills a vocabulary of this size."""
     names = [*SPECIAL, *(f"w{k}" for k in range(vocabulary - len(SPECIAL)))]
     tokenizer = Tokenizer(WordLevel({name: k for k, name in enumerate(names)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -129,10 +130,10 @@ def subject(name: str, quick: bool = False, device: str = "cpu") -> Subject:
     torch.manual_seed(0)
     if name.startswith("bert-"):
         model = _bert(int(name.removeprefix("bert-")), quick).eval().to(device)
-        tokenizer = _tokenizer(model.config.vocab_size, classifies=True)
+        tokenizer = word_tokenizer(model.config.vocab_size, classifies=True)
         return Subject(name, model, tokenizer, model.bert, list(model.bert.encoder.layer), model.classifier, False)
     model = (_gpt2 if name == "gpt2" else _large_vocabulary)(quick).eval().to(device)
     backbone = model.base_model
     blocks = list(backbone.h if name == "gpt2" else backbone.layers)
-    tokenizer = _tokenizer(model.config.vocab_size, classifies=False)
+    tokenizer = word_tokenizer(model.config.vocab_size, classifies=False)
     return Subject(name, model, tokenizer, backbone, blocks, model.lm_head, True)

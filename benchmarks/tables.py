@@ -133,11 +133,21 @@ def planted(report: dict[str, Any]) -> str:
     ]) + "\n"  # fmt: skip
 
 
+def speed(report: dict[str, Any]) -> str:
+    import speed_tables  # imports from here
+
+    file = HERE / "results" / "accuracy.json"
+    return speed_tables.page(report, json.loads(file.read_text()) if file.exists() else None)
+
+
 def main() -> None:
     makers = {"faithfulness": faithfulness, "plausibility": plausibility, "concepts": concepts}
-    for name, make in {**makers, "planted_dictionaries": planted}.items():
-        report = json.loads((HERE / "results" / f"{name}.json").read_text())
-        (DOCS / f"{name}.md").write_text(make(report), encoding="utf-8")
+    for name, make in {**makers, "planted_dictionaries": planted, "speed": speed}.items():
+        file = HERE / "results" / f"{name}.json"
+        if not file.exists():
+            print(f"no {file.name} yet, docs/{name}.md stays as it is")
+            continue
+        (DOCS / f"{name}.md").write_text(make(json.loads(file.read_text())), encoding="utf-8")
         print(f"wrote docs/{name}.md")
 
 
