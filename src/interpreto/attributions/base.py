@@ -141,12 +141,14 @@ class AttributionExplainer(ABC):
         scorer: Scorer,
         text: ExplainedText,
         scores: Float[Tensor, "t g"],
-        target_scores: Float[Tensor, " t"],
+        target_scores: Float[Tensor, " t"] | None,
         baseline_scores: Float[Tensor, " t"] | None,
+        std_errors: Float[Tensor, "t g"] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> Attribution:
+        unseen = ~text.visible
         return Attribution(
-            scores=scores.float().masked_fill(~text.visible, float("nan")),
+            scores=scores.float().masked_fill(unseen, float("nan")),
             elements=text.elements,
             readout=text.readout,
             sample=text.sample,
@@ -156,7 +158,65 @@ class AttributionExplainer(ABC):
             settings={**self._settings(), **(notes or {})},
             target_scores=target_scores,
             baseline_scores=baseline_scores,
+            std_errors=None if std_errors is None else std_errors.float().masked_fill(unseen, float("nan")),
         )
+
+
+class Design:
+    """The perturbations of one text, and what the model said to them; each distinct one is asked for once.
+
+    Args:
+        text: The text.
+        ends: Keep-vectors that are looked at besides: all, and none.
+        keep: Which elements each perturbation keeps.
+        rng: Random numbers of this text's own, for what is drawn later.
+    """
+
+    def __init__(
+        self, text: ExplainedText, ends: Bool[Tensor, "e g"], keep: Bool[Tensor, "p g"], rng: Generator
+    ) -> None:
+        self.text, self.rng = text, rng
+        self.notes: dict[str, Any] = {}
+        self.missing = 0.0
+        self._n_ends = len(ends)
+        self._rows = torch.cat([ends, keep])
+        self._known: dict[bytes, int] = {}
+        self._place: list[int] = []
+        self._answers = torch.empty(0, len(text.readout.targets))
+
+    @property
+    def keep(self) -> Bool[Tensor, "p g"]:
+        """The perturbations."""
+        return self._rows[self._n_ends :]
+
+    @property
+    def scores(self) -> Float[Tensor, "p t"]:
+        """The target scores of the perturbations."""
+        return self._answers[self._place[self._n_ends :]]
+
+    @property
+    def ends(self) -> Float[Tensor, "e t"]:
+        """The target scores of the ends."""
+        return self._answers[self._place[: self._n_ends]]
+
+    def grow(self, keep: Bool[Tensor, "q g"]) -> None:
+        """Take further perturbations in."""
+        self._rows = torch.cat([self._rows, keep])
+
+    def unknown(self) -> Bool[Tensor, "u g"]:
+        """The distinct rows that were not asked for so far, and now are."""
+        new = []
+        for k, row in enumerate(self._rows[len(self._place) :].numpy(), start=len(self._place)):
+            key = row.tobytes()
+            if key not in self._known:
+                self._known[key] = len(self._known)
+                new.append(k)
+            self._place.append(self._known[key])
+        return self._rows[new]
+
+    def add(self, scores: Float[Tensor, "u t"]) -> None:
+        """The target scores of the rows that were asked for last."""
+        self._answers = torch.cat([self._answers, scores])
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +236,8 @@ class PerturbationExplainer(AttributionExplainer):
     """Whether the scores add up to `f(all) - f(none)`, so that the gap is reported."""
     is_solved: ClassVar[bool] = False
     """Whether the scores solve equations, one a perturbation, so that there is a warning where those are too few."""
+    is_ordered: ClassVar[bool] = False
+    """Whether the scores are made by the order of the perturbations, which then keep the columns of all elements."""
 
     @abstractmethod
     def masks(self, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
@@ -189,24 +251,58 @@ class PerturbationExplainer(AttributionExplainer):
         see, which are the first ones; columns of the answer beyond those of `keep` are ignored.
         """
 
+    def std_errors(self, keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"]) -> Float[Tensor, "t _"] | None:
+        """How far the scores that `aggregate` makes of the same may be off by chance; `None` where nothing is drawn."""
+        return None
+
     def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]:
-        designs = [self.masks(len(text.elements), self._generator()) for text in texts]
+        designs = [self._design(text) for text in texts]
         if self.is_solved:
-            self._warn_of_few(texts, designs)
-        ends = [torch.stack([torch.ones(len(t.elements)).bool(), torch.zeros(len(t.elements)).bool()]) for t in texts]
-        keeps = [torch.cat([end[: 1 + self.is_additive], keep]) for end, keep in zip(ends, designs, strict=True)]
-        results = []
-        for text, keep, all_scores in zip(texts, designs, scorer.scores(texts, keeps), strict=True):
-            scores = all_scores[1 + self.is_additive :]
-            found = torch.full(text.visible.shape, float("nan"))
-            seen = text.visible.sum(dim=1)
-            for count in sorted(set(seen.tolist())):
-                rows = (seen == count).nonzero()[:, 0]
-                if count:
-                    found[rows, :count] = self.aggregate(keep[:, :count], scores[:, rows])[:, :count].float()
-            baseline = all_scores[1] if self.is_additive else None
-            results.append(self._result(scorer, text, found, all_scores[0], baseline))
-        return results
+            self._warn_of_few(texts, [design.keep for design in designs])
+        going = designs
+        while going:
+            asked = [(design, design.unknown()) for design in going]
+            asked = [(design, rows) for design, rows in asked if len(rows)]
+            found = scorer.scores([design.text for design, _ in asked], [rows for _, rows in asked])
+            for (design, _), scores in zip(asked, found, strict=True):
+                design.add(scores)
+            going = [design for design in going if self._goes_on(design)]
+        self._finish(designs)
+        return [self._explained(scorer, design) for design in designs]
+
+    def _design(self, text: ExplainedText) -> Design:
+        g, rng = len(text.elements), self._generator()
+        ends = torch.tensor([[True], [False]]).expand(-1, g)[: 1 + self.is_additive]
+        return Design(text, ends, self.masks(g, rng), rng)
+
+    def _goes_on(self, design: Design) -> bool:
+        """Whether a design was made larger, so that its new perturbations are to be run."""
+        return False
+
+    def _finish(self, designs: Sequence[Design]) -> None:
+        """Say what there is to say about all texts."""
+
+    def _explained(self, scorer: Scorer, design: Design) -> Attribution:
+        """The result of one text, from its scores."""
+        scores, errors = self._estimate(design)
+        baseline = design.ends[1] if self.is_additive else None
+        return self._result(scorer, design.text, scores, design.ends[0], baseline, errors, design.notes)
+
+    def _estimate(self, design: Design) -> tuple[Float[Tensor, "t g"], Float[Tensor, "t g"] | None]:
+        """Scores, and standard errors where there are any; NaN where an element is not seen."""
+        visible, answers = design.text.visible, design.scores
+        scores = torch.full(visible.shape, float("nan"))
+        errors: Tensor | None = None
+        seen = visible.sum(dim=1)
+        for count in sorted(set(seen.tolist()) - {0}):
+            rows = (seen == count).nonzero()[:, 0]
+            keep = design.keep if self.is_ordered else design.keep[:, :count]
+            scores[rows, :count] = self.aggregate(keep, answers[:, rows])[:, :count].float()
+            own = self.std_errors(keep, answers[:, rows])
+            if own is not None:
+                errors = torch.full(visible.shape, float("nan")) if errors is None else errors
+                errors[rows, :count] = own[:, :count].float()
+        return scores, errors
 
     def _warn_of_few(self, texts: Sequence[ExplainedText], designs: Sequence[Bool[Tensor, "_ _"]]) -> None:
         """One warning for all texts whose elements the perturbations do not tell apart."""
@@ -226,6 +322,23 @@ class PerturbationExplainer(AttributionExplainer):
 
 
 @dataclass(frozen=True, eq=False)
+class TokenScores:
+    """What a gradient method finds for one text.
+
+    Args:
+        scores: Scores of its tokens.
+        target_scores: Mean target scores at the points.
+        std_errors: Standard errors of the scores of its elements, where points are drawn.
+        notes: What is noted about them in the result's settings.
+    """
+
+    scores: Float[Tensor, "t l"]
+    target_scores: Float[Tensor, " t"] | None = None
+    std_errors: Float[Tensor, "t g"] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class GradientExplainer(AttributionExplainer):
     """Averages gradients of the target scores with respect to the embeddings over points near the text.
 
@@ -235,6 +348,9 @@ class GradientExplainer(AttributionExplainer):
 
     _: KW_ONLY
     reduction: Literal["sum", "mean", "max"] = "sum"
+
+    is_local: ClassVar[bool] = False
+    """Whether the text itself is the only point, so that its target scores come along with the gradient."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -261,24 +377,69 @@ class GradientExplainer(AttributionExplainer):
 
     def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[Attribution]:
         embeddings = [scorer.embed(text) for text in texts]
-        found = self.baselines(scorer, texts)
-        starts = embeddings if found is None else found
-        rows = scorer.scores(texts, [torch.ones(1, len(text.elements), dtype=torch.bool) for text in texts])
-        lows, highs = None, [row[0] for row in rows]
-        if found is not None:
+        baselines = self.baselines(scorer, texts)
+        starts = embeddings if baselines is None else baselines
+        lows, highs = self._ends(scorer, texts, embeddings, baselines)
+        found = self._token_scores(scorer, texts, embeddings, starts, lows, highs)
+        return [
+            self._explained(
+                scorer, texts[k], own, None if lows is None else lows[k], None if highs is None else highs[k]
+            )
+            for k, own in enumerate(found)
+        ]
 
-            def start(_embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
-                yield baseline, 0.0
+    def _explained(
+        self,
+        scorer: Scorer,
+        text: ExplainedText,
+        found: TokenScores,
+        low: Float[Tensor, " t"] | None,
+        high: Float[Tensor, " t"] | None,
+    ) -> Attribution:
+        """The result of one text, from the scores of its tokens."""
+        scores = self._by_element(text, found.scores, found.scores)
+        target_scores = found.target_scores if high is None else high
+        return self._result(scorer, text, scores, target_scores, low, found.std_errors, found.notes)
 
-            at_start = dict(scorer.moments(texts, embeddings, starts, [start] * len(texts), gradients=False))
-            lows = [at_start[k].score for k in range(len(texts))]
-        results = []
-        for k, (tokens, notes) in enumerate(self._token_scores(scorer, texts, embeddings, starts, lows, highs)):
-            text = texts[k]
-            free = tokens.masked_fill(~text.free_tokens, 0.0)
-            scores = torch.stack([self._reduced(free[:, list(element.tokens)]) for element in text.elements], dim=1)
-            results.append(self._result(scorer, text, scores, highs[k], None if lows is None else lows[k], notes))
-        return results
+    def _ends(
+        self,
+        scorer: Scorer,
+        texts: Sequence[ExplainedText],
+        embeddings: Sequence[Float[Tensor, "_ _"]],
+        baselines: Sequence[Float[Tensor, "_ _"]] | None,
+    ) -> tuple[list[Float[Tensor, " _"]] | None, list[Float[Tensor, " _"]] | None]:
+        """Target scores at the baselines, and of the texts: none of them run twice, and those not known run together.
+
+        Those of the texts are `None` where the gradients bring them along.
+        """
+        if self.is_local:
+            return None, None
+        known = [k for k, text in enumerate(texts) if baselines is None or text.untouched_read is not None]
+        everything = [torch.ones(1, len(texts[k].elements), dtype=torch.bool) for k in known]
+        rows = scorer.scores([texts[k] for k in known], everything) if known else []
+        high = {k: row[0] for k, row in zip(known, rows, strict=True)}
+        if baselines is None:
+            return None, [high[k] for k in range(len(texts))]
+
+        def start(_embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+            yield baseline, 0.0
+
+        def end(embedding: Tensor, _baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+            yield embedding, 0.0
+
+        asked = [(k, start) for k in range(len(texts))] + [(k, end) for k in range(len(texts)) if k not in high]
+        at_ends = dict(
+            scorer.moments(
+                [texts[k] for k, _ in asked],
+                [embeddings[k] for k, _ in asked],
+                [baselines[k] for k, _ in asked],
+                [path for _, path in asked],
+                gradients=False,
+            )
+        )
+        scores = [at_ends[i].score for i in range(len(asked))]
+        high |= {k: scores[i] for i, (k, path) in enumerate(asked) if path is end}
+        return scores[: len(texts)], [high[k] for k in range(len(texts))]
 
     def _token_scores(
         self,
@@ -287,9 +448,9 @@ class GradientExplainer(AttributionExplainer):
         embeddings: Sequence[Float[Tensor, "_ _"]],
         baselines: Sequence[Float[Tensor, "_ _"]],
         lows: Sequence[Float[Tensor, " _"]] | None,
-        highs: Sequence[Float[Tensor, " _"]],
-    ) -> list[tuple[Float[Tensor, "_ _"], dict[str, Any]]]:
-        """Of each text the scores of its tokens `(t, l)`, and what is noted about them in the result's settings.
+        highs: Sequence[Float[Tensor, " _"]] | None,
+    ) -> list[TokenScores]:
+        """Of each text the scores of its tokens.
 
         Args:
             scorer: The engine.
@@ -297,22 +458,30 @@ class GradientExplainer(AttributionExplainer):
             embeddings: Their embeddings `(l, d)`.
             baselines: Those of "nothing"; the embeddings themselves for methods that compare with nothing.
             lows: Target scores `(t,)` at the baselines, if there are any.
-            highs: Target scores of the texts.
+            highs: Target scores of the texts, where they are not among the points.
         """
 
-        def path(source_length: int, embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
-            source = embedding[:source_length]
-            return self.points(embedding, baseline, float(source.max() - source.min()), self._generator())
+        def path(text: ExplainedText, embedding: Tensor, baseline: Tensor) -> Iterator[tuple[Tensor, Tensor | float]]:
+            return self.points(embedding, baseline, spread_of(text, embedding), self._generator())
 
-        found: dict[int, Tensor] = {}
-        paths = [partial(path, text.sample.source_length) for text in texts]
+        found: dict[int, TokenScores] = {}
+        paths = [partial(path, text) for text in texts]
         for k, moments in scorer.moments(texts, embeddings, baselines, paths):
-            found[k] = self.token_scores(moments, embeddings[k].cpu())
-        return [(found[k], {}) for k in range(len(texts))]
+            found[k] = TokenScores(self.token_scores(moments, embeddings[k].cpu()), moments.score)
+        return [found[k] for k in range(len(texts))]
 
-    def _reduced(self, scores: Float[Tensor, "t k"]) -> Float[Tensor, " t"]:
+    def _by_element(
+        self, text: ExplainedText, scores: Float[Tensor, "t l"], by: Float[Tensor, "t l"]
+    ) -> Float[Tensor, "t g"]:
+        """Scores of elements from those of tokens; the largest one is chosen by the size of other numbers."""
+        free = scores.masked_fill(~text.free_tokens, 0.0)
+        by = by.masked_fill(~text.free_tokens, 0.0)
+        tokens = [list(element.tokens) for element in text.elements]
+        return torch.stack([self._reduced(free[:, own], by[:, own]) for own in tokens], dim=1)
+
+    def _reduced(self, scores: Float[Tensor, "t k"], by: Float[Tensor, "t k"]) -> Float[Tensor, " t"]:
         if self.reduction == "max":
-            return scores.gather(1, scores.abs().argmax(dim=1, keepdim=True))[:, 0]
+            return scores.gather(1, by.abs().argmax(dim=1, keepdim=True))[:, 0]
         return scores.sum(dim=1) if self.reduction == "sum" else scores.mean(dim=1)
 
 
@@ -339,6 +508,12 @@ class PathExplainer(GradientExplainer):
             fixed = (text.element_of < 0).to(embedding.device)[:, None]
             found.append(torch.where(fixed, embedding, nothing))
         return found
+
+
+def spread_of(text: ExplainedText, embedding: Float[Tensor, "l d"]) -> float:
+    """The range of the values of a text's embeddings, in generation of the prompt's alone."""
+    source = embedding[: text.sample.source_length]
+    return float(source.max() - source.min())
 
 
 def _tells_apart(keep: Bool[Tensor, "p g"]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -10,12 +10,14 @@ from torch import Generator, Tensor
 
 from interpreto.attributions.base import PathExplainer
 from interpreto.attributions.methods.gradients import check_noise, gaussian
+from interpreto.attributions.parts import Parts, StratifiedParts
+from interpreto.attributions.sampled import SampledGradientExplainer
 from interpreto.model_wrapping import Moments
 
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GradientShap(PathExplainer):
+class GradientShap(SampledGradientExplainer, PathExplainer):
     """Expected gradients: `phi_i = E[sum_d (e - e')_id df/de_id(e' + a (e - e'))]` over random baselines and points.
 
     The baselines `e'` are the given one with Gaussian noise, `a` is uniform on [0, 1], one draw in each of n_samples
@@ -24,7 +26,6 @@ class GradientShap(PathExplainer):
     Cost: n_samples forward and, a target, backward passes.
 
     Args:
-        n_samples: Draws of baseline and point.
         noise: Standard deviation of the baselines' noise, relative to the range of the embedding's values, in
             generation of the prompt's.
 
@@ -32,20 +33,26 @@ class GradientShap(PathExplainer):
     arXiv:1906.10670.
     """
 
-    n_samples: int = 20
     noise: float = 0.05
+
+    kept: ClassVar[type[Parts]] = StratifiedParts
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_noise(self.noise, self.n_samples)
+        check_noise(self.noise)
 
-    def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
+    def draw(
+        self,
+        embedding: Float[Tensor, "l d"],
+        baseline: Float[Tensor, "l d"],
+        spread: float,
+        count: int,
+        rng: Generator,
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
         """Random points on paths from random baselines, with the difference between the path's ends."""
-        for k in range(self.n_samples):
+        for k in range(count):
             start = baseline + self.noise * spread * gaussian(baseline, rng)
-            share = (k + float(torch.rand((), generator=rng))) / self.n_samples
+            share = (k + float(torch.rand((), generator=rng))) / count
             yield start + share * (embedding - start), embedding - start
 
     def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.errors import InputError, check_count
+from interpreto.errors import InputError
 
 
 def reduce_width(
@@ -21,9 +21,11 @@ def reduce_width(
 def noisy_points(
     embedding: Float[Tensor, "l d"], scale: float, count: int, rng: Generator
 ) -> Iterator[tuple[Float[Tensor, "l d"], float]]:
-    """The embedding with Gaussian noise of this standard deviation, `count` times."""
-    for _ in range(count):
-        yield embedding + scale * gaussian(embedding, rng), 1.0
+    """The embedding with Gaussian noise of this standard deviation, `count` times, each noise with its opposite."""
+    for k in range(count):
+        if k % 2 == 0:
+            noise = scale * gaussian(embedding, rng)
+        yield (embedding - noise if k % 2 else embedding + noise), 1.0
 
 
 def gaussian(like: Float[Tensor, "l d"], rng: Generator) -> Float[Tensor, "l d"]:
@@ -33,12 +35,11 @@ def gaussian(like: Float[Tensor, "l d"], rng: Generator) -> Float[Tensor, "l d"]
     return torch.randn(len(like), width, generator=own)[:, : like.shape[1]].to(like)
 
 
-def check_noise(noise: float, n_samples: int) -> None:
-    """Refuse options that no noise can be drawn with.
+def check_noise(noise: float) -> None:
+    """Refuse noise that cannot be drawn.
 
     Raises:
-        InputError: Negative noise, or no samples.
+        InputError: Negative noise.
     """
     if noise < 0:
         raise InputError(f"noise: expected at least 0, got {noise}")
-    check_count("n_samples", n_samples, 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -22,6 +22,8 @@ class InputxGradient(GradientExplainer):
     Reference: Shrikumar, Greenside and Kundaje (2017), Learning important features through propagating activation
     differences, section 2, arXiv:1704.02685.
     """
+
+    is_local: ClassVar[bool] = True
 
     def points(
         self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import PathExplainer
+from interpreto.attributions.base import PathExplainer, TokenScores
 from interpreto.attributions.methods.path_integral import PathIntegral, Segment, integrate
 from interpreto.errors import InputError, check_count, warn
 from interpreto.model_wrapping import ExplainedText, Moments, Scorer
@@ -65,9 +65,9 @@ class IntegratedGradients(PathExplainer):
         embeddings: Sequence[Float[Tensor, "_ _"]],
         baselines: Sequence[Float[Tensor, "_ _"]],
         lows: Sequence[Float[Tensor, " _"]] | None,
-        highs: Sequence[Float[Tensor, " _"]],
-    ) -> list[tuple[Float[Tensor, "_ _"], dict[str, Any]]]:
-        if self.tolerance is None or lows is None:
+        highs: Sequence[Float[Tensor, " _"]] | None,
+    ) -> list[TokenScores]:
+        if self.tolerance is None or lows is None or highs is None:
             return super()._token_scores(scorer, texts, embeddings, baselines, lows, highs)
         found = integrate(
             scorer,
@@ -82,7 +82,10 @@ class IntegratedGradients(PathExplainer):
         )
         self._warn_of(texts, found)
         return [
-            (torch.stack([target.scores for target in targets]), {"steps": [target.steps for target in targets]})
+            TokenScores(
+                torch.stack([target.scores for target in targets]),
+                notes={"steps": [target.steps for target in targets]},
+            )
             for targets in found
         ]
 

@@ -16,14 +16,50 @@ def ridge(
     of the columns of `keep`. So the penalty is relative to the weights and to what the perturbations vary, and means
     the same for every text and kernel. Solved in float64.
     """
+    share, features, values, normal = _normal_equations(keep, scores, weights, penalty)
+    solution: Tensor = torch.linalg.solve(normal, features.T @ (share * values))
+    return solution.T
+
+
+def ridge_errors(
+    keep: Bool[Tensor, "p g"],
+    scores: Float[Tensor, "p t"],
+    weights: Float[Tensor, " p"],
+    penalty: float,
+    drawn: Bool[Tensor, " p"],
+) -> Float[Tensor, "t g"]:
+    """Standard errors of `ridge` over draws of the perturbations, around what it would give with all of them.
+
+    The sandwich `H^-1 sum_p (s_p e_p x_p) (s_p e_p x_p)^T H^-1` with shares `s` of the weights, residuals `e`, features
+    `x` and the normal matrix `H`. A perturbation pulls the fit towards itself, so residuals are divided by one less
+    their leverage, to the power of 1/2 (known as HC2).
+
+    Args:
+        keep: Keep-vectors.
+        scores: Target scores.
+        weights: Weights.
+        penalty: Strength of the penalty.
+        drawn: Which of the perturbations were drawn; the others are always the same.
+    """
+    share, features, values, normal = _normal_equations(keep, scores, weights, penalty)
+    pull: Tensor = torch.linalg.solve(normal, features.T).T  # (p, g)
+    residuals = values - features @ (pull.T @ (share * values))
+    leverage = share * (1 + (features * pull).sum(dim=1, keepdim=True))
+    sizes = (share * residuals).square() / (1 - leverage).clamp(min=1e-3)
+    variance: Tensor = sizes[drawn].T @ pull[drawn].square()
+    return variance.sqrt()
+
+
+def _normal_equations(
+    keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"], weights: Float[Tensor, " p"], penalty: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Shares of the weights `(p, 1)`, centred features and values, and the normal matrix with its penalty."""
     share = (weights.double() / weights.double().sum())[:, None]
     features = keep.double() - (share * keep.double()).sum(dim=0)
     values = scores.double() - (share * scores.double()).sum(dim=0)
     normal = features.T @ (share * features)
     scale = (penalty * normal.diagonal().mean()).clamp(min=torch.finfo(torch.float64).tiny)
-    identity = torch.eye(keep.shape[1], dtype=torch.float64)
-    solution: Tensor = torch.linalg.solve(normal + scale * identity, features.T @ (share * values))
-    return solution.T
+    return share, features, values, normal + scale * torch.eye(keep.shape[1], dtype=torch.float64)
 
 
 def constrained(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -27,6 +27,8 @@ class Saliency(GradientExplainer):
     """
 
     input_x_gradient: bool = False
+
+    is_local: ClassVar[bool] = True
 
     def points(
         self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator

@@ -7,21 +7,20 @@ from typing import final
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import GradientExplainer
 from interpreto.attributions.methods.gradients import check_noise, noisy_points, reduce_width
+from interpreto.attributions.sampled import SampledGradientExplainer
 from interpreto.model_wrapping import Moments
 
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class SquareGrad(GradientExplainer):
+class SquareGrad(SampledGradientExplainer):
     """Squared gradient averaged over noise: `phi_i = |E[(df/de_i (e + noise))^2]|`, L2 norm over the width.
 
     Each component is squared and averaged before the width is reduced. Always positive.
     Cost: n_samples forward and, a target, backward passes.
 
     Args:
-        n_samples: Draws of the noise.
         noise: Standard deviation of the noise, relative to the range of the embedding's values, in generation of the
             prompt's (10 to 20 % in the paper).
         input_x_gradient: Sum the products with the embedding over the width, in place of the norm.
@@ -29,19 +28,23 @@ class SquareGrad(GradientExplainer):
     Reference: Hooker et al. (2019), A benchmark for interpretability methods in deep neural networks, arXiv:1806.10758.
     """
 
-    n_samples: int = 20
     noise: float = 0.1
     input_x_gradient: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_noise(self.noise, self.n_samples)
+        check_noise(self.noise)
 
-    def points(
-        self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator
+    def draw(
+        self,
+        embedding: Float[Tensor, "l d"],
+        baseline: Float[Tensor, "l d"],
+        spread: float,
+        count: int,
+        rng: Generator,
     ) -> Iterator[tuple[Float[Tensor, "l d"], Tensor | float]]:
-        """The text with noise."""
-        return noisy_points(embedding, self.noise * spread, self.n_samples, rng)
+        """The text with noise, and with its opposite."""
+        return noisy_points(embedding, self.noise * spread, count, rng)
 
     def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
         """The mean squared gradient, reduced over the width."""
