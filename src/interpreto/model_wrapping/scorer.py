@@ -112,7 +112,7 @@ class Scorer:
             return texts[k].readout.scores(read, self.mode).gather(0, wanted[k])
 
         total = sum(len(rows) for rows in unique)
-        with tqdm(total=total, desc="model", unit="row", delay=_SHOWN_AFTER, disable=not self.progress) as bar:
+        with self._bar(total, "row") as bar:
             reading = Reading(self._forward, texts, unique, bar.update)
             try:
                 reading.run()
@@ -120,6 +120,12 @@ class Scorer:
                 found = {} if finished is None else finished
                 found.update({k: scores_of(k, reading.found[k]) for k in reading.whole()})
         return [found[k] for k in range(len(texts))]
+
+    def _bar(self, total: int, unit: str) -> tqdm:
+        """A progress bar that shows up only where it takes long, and goes away again."""
+        return tqdm(
+            total=total, desc="explaining", unit=unit, delay=_SHOWN_AFTER, leave=False, disable=not self.progress
+        )
 
     def look(self, texts: Sequence[ExplainedText]) -> list[Float[Tensor, "_ _"]]:
         """Raw logits `(m, columns)` of each untouched text at each of its slots, as float32."""
@@ -178,7 +184,10 @@ class Scorer:
         Yields:
             Which of the texts, and its moments; short texts first.
         """
-        return self._gradients.moments(texts, embeddings, baselines, paths, gradients=gradients, parts=parts)
+        with self._bar(len(texts), "text") as bar:
+            for found in self._gradients.moments(texts, embeddings, baselines, paths, gradients=gradients, parts=parts):
+                bar.update()
+                yield found
 
     def hidden_gradients(self, texts: Sequence[ExplainedText], point: SplitPoint) -> Iterator[HiddenGradients]:
         """Gradients of target scores with respect to hidden states at a split point, text by text, short ones first."""
