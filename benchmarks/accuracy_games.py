@@ -44,11 +44,11 @@ class Networks(PreTrainedModel):
 
     config_class = PretrainedConfig
 
-    def __init__(self, g: int, games: int) -> None:
+    def __init__(self, g: int, games: int, scale: float) -> None:
         super().__init__(PretrainedConfig(num_labels=games))
         rng = torch.Generator().manual_seed(0)
         self.g = g
-        self.inner = torch.randn(games, g, 16, generator=rng).double()
+        self.inner = scale * torch.randn(games, g, 16, generator=rng).double()
         self.bias = torch.randn(games, 1, 16, generator=rng).double()
         self.outer = torch.randn(games, 16, 1, generator=rng).double()
         self.embedding = nn.Embedding(50, 4)
@@ -63,10 +63,11 @@ class Networks(PreTrainedModel):
         return SequenceClassifierOutput(logits=values[..., 0].T.float())
 
 
-def networks(g: int, games: int) -> Case:
-    """All games at once: one text of g words, one class a game."""
-    model = Networks(g, games).eval()
-    subject = Subject("networks", model, word_tokenizer(50, True), model, [model], nn.Linear(1, games), writes=False)
+def networks(g: int, games: int, scale: float) -> Case:
+    """All games at once: one text of g words, one class a game; the larger the scale, the more curved."""
+    model = Networks(g, games, scale).eval()
+    name = "networks" if scale < 1 else "curved networks"
+    subject = Subject(name, model, word_tokenizer(50, True), model, [model], nn.Linear(1, games), writes=False)
     return Case(subject, " ".join(f"w{k}" for k in range(g)), targets=tuple(range(games)))
 
 
@@ -132,5 +133,5 @@ TRUTHS: dict[str, Truth] = {"KernelShap": shapley, "Rise": rise, "Sobol": sobol_
 
 
 def relative_error(found: np.ndarray, truth: np.ndarray) -> float:
-    """The length of the error over that of the truth, mean over targets."""
-    return float((np.linalg.norm(found - truth, axis=1) / np.linalg.norm(truth, axis=1)).mean())
+    """The length of the error over that of the truth, each a mean over targets."""
+    return float(np.linalg.norm(found - truth, axis=1).mean() / np.linalg.norm(truth, axis=1).mean())

@@ -20,6 +20,8 @@ from torch import Tensor
 
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192)
 """Tokens a forward pass, of which the best is taken."""
+ON_GPU = (16_384, 32_768, 65_536)
+"""More of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +172,7 @@ def in_best_batches(
 ) -> Callable[[], list[Tensor]]:
     """Run all rows in the number of tokens a batch, and the way, that need least time a token."""
     found: list[tuple[float, int, int, Callable[[Sequence[Tensor]], Tensor]]] = []
-    for budget in BUDGETS:
+    for budget in BUDGETS + (ON_GPU if rows[0].is_cuda else ()):
         batches = list(_batches(rows, budget, size))
         sample = batches[len(batches) // 2]
         for run in ways.values():

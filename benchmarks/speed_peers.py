@@ -95,8 +95,9 @@ class Case:
         scores = found.gather(-1, self.columns.expand(len(found), -1)[:, :, None])[:, :, 0]
         return scores.sum(dim=1) if self.summed else scores
 
-    def of_ids(self, ids: Tensor) -> Tensor:
-        return self.read(self.subject.model(input_ids=ids).logits)
+    def of_ids(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        options = {} if mask is None else {"attention_mask": mask}
+        return self.read(self.subject.model(input_ids=ids, **options).logits)
 
     def of_embeddings(self, embeddings: Tensor) -> Tensor:
         return self.read(self.subject.model(inputs_embeds=embeddings).logits)
@@ -119,9 +120,10 @@ class Case:
         found = []
         for start in range(0, len(texts), self.batch):
             rows = [" ".join([text, *rest]) for text in texts[start : start + self.batch]]
-            ids = torch.tensor(self.subject.tokenizer(rows)["input_ids"], device=self.ids.device)
+            encoded = self.subject.tokenizer(rows, padding=True, return_tensors="pt").to(self.ids.device)
+            mask = None if bool(encoded["attention_mask"].all()) else encoded["attention_mask"]
             with torch.no_grad():
-                found.append(self.of_ids(ids).cpu())
+                found.append(self.of_ids(encoded["input_ids"], mask).cpu())
         return torch.cat(found).double().numpy().reshape(len(texts), -1)
 
     @cached_property

@@ -226,7 +226,7 @@ def _lengths(count: int, shortest: int, longest: int) -> list[int]:
 def mixed_gradients(row: Row, setting: Setting) -> Contest:
     """16 texts of mixed length in one call."""
     model = row.subject(setting)
-    cases = [Case(model, words(setting.length(n) - 2, seed=n)) for n in _lengths(16, 16, 256)]
+    cases = [Case(model, words(setting.length(n) - 2, seed=n)) for n in _lengths(16, 16, 128)]
     explainer = explainer_of(cases[0], "Saliency")
     texts, targets = [case.text for case in cases], torch.ones(len(cases), 1, dtype=torch.long)
     alone = [peers.captum_gradient(case, "Saliency") for case in cases]
@@ -243,7 +243,7 @@ def mixed_gradients(row: Row, setting: Setting) -> Contest:
 def mixed_perturbations(row: Row, setting: Setting) -> Contest:
     """64 texts of very different lengths in one call."""
     model = row.subject(setting)
-    cases = [Case(model, words(max(2, setting.length(n) - 2), seed=n)) for n in _lengths(64, 6, 256)]
+    cases = [Case(model, words(max(2, setting.length(n) - 2), seed=n)) for n in _lengths(64, 6, 128)]
     explainer = explainer_of(cases[0], "Rise", n_perturbations=2)
     texts, targets = [case.text for case in cases], torch.ones(len(cases), 1, dtype=torch.long)
     rows = [row for case in cases for row in distinct_inputs(case, explainer)]
@@ -277,17 +277,17 @@ ROWS = [
     Row("Saliency, 512 tokens", "bert-2", derived("Saliency", 512)),
     Row("InputxGradient, 128 tokens", "bert-2", derived("InputxGradient", 128)),
     Row("IntegratedGradients, 32 tokens, 50 steps", "bert-2", derived("IntegratedGradients", 32, 50)),
-    Row("IntegratedGradients, 128 tokens, 20 steps", "bert-2", derived("IntegratedGradients", 128, 20)),
+    Row("IntegratedGradients, 128 tokens, 12 steps", "bert-2", derived("IntegratedGradients", 128, 12)),
     Row("GradientShap, 32 tokens, 20 samples", "bert-2", derived("GradientShap", 32, 20)),
     *(Row(f"{name}, 32 tokens, 20 samples", "bert-2", derived(name, 32, 20)) for name in NAMES),
-    Row("Saliency, 16 texts of 16 to 256 tokens in one call", "bert-2", mixed_gradients),
+    Row("Saliency, 16 texts of 16 to 128 tokens in one call", "bert-2", mixed_gradients),
     Row("KernelShap, 32 tokens, 100 calls", "bert-2", sampled("KernelShap", 32)),
     Row("KernelShap, 128 tokens, 100 calls", "bert-2", sampled("KernelShap", 128)),
     Row("Lime, 32 tokens, 100 calls", "bert-2", sampled("Lime", 32)),
     Row("Rise, 32 tokens, 100 calls", "bert-2", sampled("Rise", 32)),
     Row("Sobol, 32 tokens, 4 designs", "bert-2", sobol(32, 4)),
     Row("Occlusion, 32 tokens", "bert-2", occlusion(32)),
-    Row("Rise, 64 texts of 6 to 256 tokens in one call, 2 calls each", "bert-2", mixed_perturbations),
+    Row("Rise, 64 texts of 6 to 128 tokens in one call, 2 calls each", "bert-2", mixed_perturbations),
     Row("activations of block 5 of 12, 32 texts of 128 tokens", "bert-2", of_activations, goal=1.05),
     Row("gradients of 20 concepts at block 5 of 12, 2 classes, 16 texts", "bert-2", of_concept_gradients, goal=1.10),
     Row("Saliency, 128 tokens, 6 classes", "bert-6", derived("Saliency", 128)),
