@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from interpreto import GradientShap, InputxGradient, KernelShap, Occlusion, Segments
+from interpreto import GradientShap, InputxGradient, KernelShap, Occlusion, Saliency, Segments
 from interpreto.model_wrapping import reading
 from interpreto.types import Granularity, InferenceMode, Removal
 from tests.architectures import CAUSAL, CLASSES, MASKED, SEQ2SEQ, model_and_tokenizer
@@ -81,6 +81,15 @@ def test_equal_inputs_are_run_once():
     with counted(model) as counts:
         (result,) = explainer("fox jumps", [0])
     assert counts.tokens == 2 ** len(result.elements) * len(result.sample.tokens)
+
+
+@pytest.mark.parametrize("explain", [Saliency, InputxGradient])
+def test_gradients_at_the_text_take_one_pass(explain):
+    model, tokenizer = model_and_tokenizer("bert", CLASSES)
+    explainer = warmed(explain(model, tokenizer), "The quick brown fox", [0])
+    with counted(model) as counts:
+        explainer(["The quick brown fox"] * 3, [0, 1, 2])
+    assert counts.passes == 1
 
 
 def test_paths_take_their_points_and_their_ends():
@@ -164,6 +173,21 @@ def test_fixed_context_is_run_once(wide, removal):
         (result,) = explainer(given, " the lazy dog")
     assert len(result.elements) >= 32
     assert counts.tokens <= 0.25 * 128 * len(result.sample.tokens)
+
+
+def test_fixed_context_is_run_once_for_gradients(wide, monkeypatch):
+    model, tokenizer = wide
+    text = prose(tokenizer, 288)
+    spans = tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+    given = Segments(text, tuple((start, end) for start, end in spans[256:]))
+    explainer = warmed(GradientShap(model, tokenizer, n_samples=20), given, " the lazy dog")
+    with counted(model) as counts:
+        (shared,) = explainer(given, " the lazy dog")
+    assert counts.tokens <= 0.25 * 20 * len(shared.sample.tokens)
+    monkeypatch.setattr("interpreto.model_wrapping.gradients._LONG_CONTEXT", 1000)
+    (plain,) = explainer(given, " the lazy dog")
+    torch.testing.assert_close(shared.scores, plain.scores, atol=1e-5, rtol=1e-4, equal_nan=True)
+    torch.testing.assert_close(shared.baseline_scores, plain.baseline_scores)
 
 
 def prose(tokenizer, length):

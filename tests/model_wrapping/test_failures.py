@@ -8,7 +8,7 @@ import torch
 
 from interpreto import InputxGradient
 from interpreto.errors import ModelError
-from interpreto.model_wrapping import reading
+from interpreto.model_wrapping import beginnings, reading
 from tests.architectures import CAUSAL, CLASSES, model_and_tokenizer
 from tests.model_wrapping.plain import engine, keeps
 
@@ -117,7 +117,7 @@ def test_models_that_cannot_go_on_from_a_beginning_run_whole(monkeypatch):
     found = []
     for gains, same in ((True, False), (False, True)):
         monkeypatch.setattr(reading, "pays", lambda *_, gains=gains: gains)
-        monkeypatch.setattr(reading, "_close", lambda *_, same=same: same)
+        monkeypatch.setattr(beginnings, "_close", lambda *_, same=same: same)
         scorer, (text,) = engine(model, tokenizer, TEXT, " and ran home")
         found += scorer.scores([text], [~torch.eye(len(text.elements)).bool()])
     assert torch.equal(*found)

@@ -69,9 +69,10 @@ class Forward:
 
     def kind(self, text: ExplainedText) -> int:
         """Texts of different kinds are not run together: encoder-decoder classifiers want as many ends in every row."""
-        return len(self._ends(text))
+        return len(self.ends(text))
 
-    def _ends(self, text: ExplainedText) -> list[int]:
+    def ends(self, text: ExplainedText) -> list[int]:
+        """The places of tokens that are never removed: the ends that encoder-decoder classifiers look for."""
         return self.traits.pooled_at(text.sample.ids) if self.task is Task.CLASSIFICATION else []
 
     def rows(
@@ -88,7 +89,6 @@ class Forward:
             if self.task is Task.QUESTION_ANSWERING:  # one number a place, and all of them make the probabilities
                 slots = list(range(len(text.sample.tokens)))
             kept = rows[k][[p for _, p in batch[start:stop]]]
-            kept[:, self._ends(text)] = True
             groups.append(perturb(text.sample, kept, slots, self.filling, split=self.task is Task.SEQ2SEQ_LM))
             start = stop
         return pad_rows(groups, self.filling)

@@ -10,14 +10,19 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from interpreto.errors import InputError, ModelError
+from interpreto.model_wrapping.beginnings import Beginning, Beginnings
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import replaced_embeddings, untouched
 from interpreto.model_wrapping.jacobian import gradients_of
 from interpreto.model_wrapping.rows import Rows
+from interpreto.text import Sample
 from interpreto.types import Task
+
+_LONG_CONTEXT = 64  # tokens; shorter ones are run along with every point
 
 Path = Callable[[Tensor, Tensor], Iterator[tuple[Tensor, "Tensor | float"]]]
 """From a text's embeddings and their baseline, both `(l, d)`: points and what their gradients are multiplied by."""
@@ -135,27 +140,65 @@ class Gradients:
         ]
         totals: dict[int, _Total] = {}
         self.forward.look_at_head()
-        for batch in self._point_batches(jobs):
+        contexts = self._contexts(texts)
+        for batch in self._point_batches(jobs, contexts):
             for point in batch:
                 if point.job not in totals:
                     totals[point.job] = _Total(jobs[point.job], parts)
-            self.forward.budget.in_halves(batch, partial(self._add_points, jobs, totals, gradients))
+            self.forward.budget.in_halves(batch, partial(self._add_points, jobs, contexts, totals, gradients))
             # A text's points follow each other, so that all texts but the last one are whole.
             yield from _whole(jobs, totals, going_on=jobs[batch[-1].job].number)
         yield from _whole(jobs, totals)
 
+    def _contexts(self, texts: Sequence[ExplainedText]) -> list[int]:
+        """Of each text how many fixed tokens at its beginning are run once, and not with every point."""
+        found = []
+        for text in texts:
+            moving = (text.element_of >= 0).nonzero()
+            length = int(moving[0]) if len(moving) else 0
+            long = length >= max(_LONG_CONTEXT, len(text.sample.tokens) // 2)
+            serves = long and self._beginnings.may_serve(text)
+            if serves and not self._beginnings.known:
+                serves = self._remembered(text) is not None
+            found.append(length if serves else 0)
+        return found
+
+    def _remembered(self, text: ExplainedText) -> Beginning | None:
+        """What the model remembers of a text; the last one is kept, for paths that are refined again and again."""
+        if not self._last or self._last[0][0] is not text.sample:
+            with untouched(self.forward.traits.model):
+                self._last[:] = [(text.sample, self._beginnings.of(text))]
+        return self._last[0][1]
+
+    @cached_property
+    def _beginnings(self) -> Beginnings:
+        return Beginnings(self.forward)
+
+    @cached_property
+    def _last(self) -> list[tuple[Sample, Beginning | None]]:
+        return []
+
     def _add_points(
-        self, jobs: Sequence[_Job], totals: dict[int, _Total], gradients: bool, batch: Sequence[_Point]
+        self,
+        jobs: Sequence[_Job],
+        contexts: Sequence[int],
+        totals: dict[int, _Total],
+        gradients: bool,
+        batch: Sequence[_Point],
     ) -> None:
         """Run a batch of points, and add it to the totals once all of it is done."""
+        first = jobs[batch[0].job]
+        length = contexts[first.number]
+        remembered = self._remembered(first.text) if length else None
+        past = remembered.past(length, len(batch)) if remembered else None
         texts = [jobs[point.job].text for point in batch]
         rows = self.forward.rows(texts, untouched_rows(texts), [(i, 0) for i in range(len(batch))])
         with untouched(self.forward.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
-            streams = self._point_streams(jobs, batch, rows)
+            streams = [stream[:, length:] for stream in self._point_streams(jobs, batch, rows)]
             for stream in streams:
                 stream.requires_grad_(gradients)
             with replaced_embeddings(self.forward.traits.embeddings, streams) as calls:
-                read = self.forward.read(rows, texts)
+                read = self.forward.read(rows, texts, past)
             if not calls:
                 raise ModelError("model: expected one that looks its inputs up in get_input_embeddings(), it did not")
             scores = []
@@ -167,6 +210,7 @@ class Gradients:
             for chunk in gradients_of(scores, streams, self.forward.budget) if gradients else ():
                 size = next((len(of_stream) for of_stream in chunk if of_stream is not None), max(map(len, scores)))
                 filled = [x.new_zeros(size, *x.shape) if g is None else g for g, x in zip(chunk, streams, strict=True)]
+                filled = [pad(gradient, (0, 0, length, 0)) for gradient in filled]
                 for i, point in enumerate(batch):
                     found[i].append(self._flat(jobs[point.job], [of_stream[:, i] for of_stream in filled]))
         for point, score, own in zip(batch, scores, found, strict=True):
@@ -193,9 +237,14 @@ class Gradients:
         border = sample.source_length
         return torch.cat([gradients[0][:, :border], gradients[1][:, : len(sample.tokens) - border]], dim=1).float()
 
-    def _point_batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Point]]:
+    def _point_batches(self, jobs: Sequence[_Job], contexts: Sequence[int]) -> Iterator[list[_Point]]:
         """Points of all jobs, short texts first, in batches; never more than a batch of them exists."""
-        sizes = [(self.forward.kind(job.text), len(job.text.sample.tokens)) for job in jobs]
+        sizes = []
+        for job in jobs:
+            context = contexts[job.number]
+            # A kind of its own: nothing else goes on from the same context.
+            kind = -1 - job.number if context else self.forward.kind(job.text)
+            sizes.append((kind, len(job.text.sample.tokens) - context))
         order = sorted(range(len(jobs)), key=sizes.__getitem__)
         points = (
             _Point(k, number, value, weight) for k in order for number, (value, weight) in enumerate(jobs[k].points())

@@ -10,14 +10,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from interpreto.errors import InterpretoError
+from interpreto.model_wrapping.beginnings import Beginning, Beginnings
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan
 from interpreto.model_wrapping.hooks import untouched
-from interpreto.model_wrapping.prefixes import KeysValues, Past, beginning, first_changes, pays, shared_batches
-from interpreto.types import Removal, Task
-
-_CLOSE = 1000  # units in the last place that a shared beginning may change an answer by
+from interpreto.model_wrapping.prefixes import first_changes, pays, shared_batches
+from interpreto.types import Removal
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +82,15 @@ class Reading:
 
     # One text whose rows share their beginnings
 
+    @cached_property
+    def _beginnings(self) -> Beginnings:
+        return Beginnings(self.forward)
+
     def _shares(self, k: int) -> bool:
         """Whether the text's rows may share their beginnings, and gain by it."""
-        traits, text = self.forward.traits, self.texts[k]
-        causal = self.forward.task is Task.CAUSAL_LM or (
-            self.forward.task is Task.CLASSIFICATION and traits.token_head is not None
-        )
-        length = len(text.sample.tokens)
-        if not causal or not traits.takes_past or not traits.found_out.get("beginnings", True):
-            return False
-        if traits.window is not None and traits.window < length:
-            return False
+        text = self.texts[k]
         starts = [start for start in self._starts(k) if start <= max(text.readout.slots)]
-        return pays(starts, length, self.forward.budget)
+        return self._beginnings.may_serve(text) and pays(starts, len(text.sample.tokens), self.forward.budget)
 
     def _starts(self, k: int) -> list[int]:
         """From which place on each row must be run."""
@@ -108,46 +102,24 @@ class Reading:
     def _run_shared(self, k: int) -> bool:
         """Run the untouched text, and of the other rows what comes after their first change; false if it cannot."""
         text, starts = self.texts[k], self._starts(k)
-        slots = torch.tensor(text.readout.slots)[text.reads[0]]
-        everything = torch.ones(1, len(text.sample.tokens), dtype=torch.bool)
-        row = self.forward.rows([text], [everything], [(0, 0)])
-        past = Past()
-        try:
-            untouched_read = self.forward.read(row, [text], past)[0].cpu()
-            layers = past.layers()
-            if "beginnings" not in self.forward.traits.found_out:
-                middle = int(slots.max() + 1) // 2
-                again = self.forward.read(row, [text], beginning(layers, middle, 1))[0].cpu()
-                later = slots >= middle
-                self.forward.traits.found_out["beginnings"] = _close(untouched_read[later], again[later], layers)
-        except (InterpretoError, RuntimeError, AttributeError):
-            self.forward.traits.found_out["beginnings"] = False
-        if not self.forward.traits.found_out["beginnings"]:
+        untouched_row = self._beginnings.of(text)
+        if untouched_row is None:
             return False
-        found = self.found[k]
-        found[:] = untouched_read
-        changed = [p for p, start in enumerate(starts) if start <= int(slots.max())]
-        run = partial(self._run_later, k, layers, starts, slots)
-        for batch in shared_batches([starts[p] for p in changed], everything.shape[1], self.forward.budget):
+        self.found[k][:] = untouched_row.read.cpu()
+        last = max(text.readout.slots)
+        changed = [p for p, start in enumerate(starts) if start <= last]
+        run = partial(self._run_later, k, untouched_row, starts)
+        for batch in shared_batches([starts[p] for p in changed], len(text.sample.tokens), self.forward.budget):
             self.forward.budget.in_halves([changed[i] for i in batch], run)
             self.done(len(batch))
         self.done(len(starts) - len(changed))
         return True
 
-    def _run_later(
-        self, k: int, layers: Sequence[KeysValues], starts: Sequence[int], slots: Tensor, batch: Sequence[int]
-    ) -> None:
+    def _run_later(self, k: int, untouched_row: Beginning, starts: Sequence[int], batch: Sequence[int]) -> None:
         """Run some rows of a text from the first of their starts on."""
-        start = min(starts[p] for p in batch)
+        text, start = self.texts[k], min(starts[p] for p in batch)
         rows = self.forward.rows(self.texts, self.rows, [(k, p) for p in batch])
-        past = beginning(layers, start, len(batch)) if start else None
-        read = self.forward.read(rows, [self.texts[k]] * len(batch), past).cpu()
+        read = self.forward.read(rows, [text] * len(batch), untouched_row.past(start, len(batch))).cpu()
+        later = torch.tensor(text.readout.slots)[text.reads[0]] >= start
         for p, values in zip(batch, read, strict=True):
-            later = slots >= start
             self.found[k][p, later] = values[later]
-
-
-def _close(one: Tensor, other: Tensor, layers: Sequence[KeysValues]) -> bool:
-    """Whether two answers are equal but for rounding."""
-    slack = _CLOSE * torch.finfo(layers[0][0].dtype).eps
-    return torch.allclose(one, other, rtol=slack, atol=slack * max(1.0, float(one.abs().max())))

@@ -101,6 +101,7 @@ class Scorer:
             tokens, own = text.kept_tokens(keep), text.element_of >= 0
             groups = text.target_groups
             versions = torch.cat([tokens | (own & ~text.free_tokens[group[0]]) for group in groups])
+            versions[:, self._forward.ends(text)] = True
             rows, inverse = _unique_rows(versions)
             group_of = torch.tensor(
                 [k for t in range(len(text.readout.targets)) for k, g in enumerate(groups) if t in g]
