@@ -160,7 +160,7 @@ def sampled(cases: Sequence[Case], seeds: int, quick: bool) -> Iterator[dict[str
     for row in errors("Sobol", "ours", ours("Sobol", "n_designs"), cases, DESIGNS, seeds, truths["Sobol"]):
         g = np.mean([len(case.explained) for case in cases])
         yield {**row, "calls": round(row["calls"] * (g + 2)), "designs": row["calls"]}
-    converged = 64 if quick else 8192
+    converged = 64 if quick else 4096
     for who, estimate in (
         ("ours", ours("Lime", "n_perturbations")),
         ("lime", lime_sampled),
