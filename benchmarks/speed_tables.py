@@ -102,11 +102,15 @@ def _goals_of_accuracy(accuracy: Mapping[str, Any]) -> list[list[str]]:
     ]
     if ratios:
         lines.append(_goal("KernelSHAP: error over that of shap at equal calls, worst row", "", 1.0, max(ratios)))
-    steps = [row["ours"] for row in accuracy["parts"].get("steps", [])]
-    if steps:
-        name = f"IntegratedGradients: steps to a gap of {accuracy['gap']:g}, median of {len(steps)} targets"
-        lines.append(_goal(name, "steps", DEFAULT_STEPS / 4, median(steps)))
+    for on, own in _by_model(accuracy["parts"].get("steps", [])).items():
+        name = f"IntegratedGradients, {on}: steps to a gap of {accuracy['gap']:g}, median of {len(own)} targets"
+        lines.append(_goal(name, "steps", DEFAULT_STEPS / 4, median([row["ours"] for row in own])))
     return lines
+
+
+def _by_model(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    names = dict.fromkeys(row["on"] for row in rows)
+    return {on: [row for row in rows if row["on"] == on] for on in names}
 
 
 def _rows_of(accuracy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -172,8 +176,7 @@ def _accuracy(accuracy: Mapping[str, Any]) -> list[str]:
         "`emotion`: the shipped classifier on texts of 8 to 12 words.",
     ]
     rows = _rows_of(accuracy)
-    for on in dict.fromkeys(row["on"] for row in rows):
-        own = [row for row in rows if row["on"] == on]
+    for on, own in _by_model(rows).items():
         lines = []
         for method, who in dict.fromkeys((row["method"], row["who"]) for row in own):
             found = [row for row in own if (row["method"], row["who"]) == (method, who)]
@@ -191,8 +194,7 @@ def _accuracy(accuracy: Mapping[str, Any]) -> list[str]:
         "",
     ]
     lines = []
-    for on in dict.fromkeys(row["on"] for row in steps):
-        own = [row for row in steps if row["on"] == on]
+    for on, own in _by_model(steps).items():
         needed = median([row["captum"] or float("inf") for row in own])
         within = sum(row["captum_gap"] <= accuracy["gap"] for row in own)
         lines.append([
