@@ -5,11 +5,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from scipy.optimize import minimize
 
+from interpreto.concepts.sparse_autoencoders import sparse_autoencoder
 from interpreto.concepts.sparse_autoencoders.archetypal import centroids
 from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.batch_top_k import chosen_of_batch
-from interpreto.concepts.sparse_autoencoders.jump_relu import jump_relu, step
-from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, top_of_batch, top_of_rows
+from interpreto.concepts.sparse_autoencoders.jump_relu import jump_relu
+from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, largest, top_of_batch, top_of_rows
 from interpreto.concepts.sparse_autoencoders.sparsity import steered
 from interpreto.concepts.sparse_autoencoders.start import geometric_median, start_of
 from interpreto.model_wrapping import TensorRows
@@ -129,17 +130,95 @@ def test_dead_concepts_are_counted(name):
     assert training.dead.tolist() == (~active).nonzero()[:, 0].tolist()
 
 
+@pytest.mark.parametrize("c", [4, 65, 100, 1024, 2051])
+@pytest.mark.parametrize("k", [1, 3, 4])
+def test_the_largest_are_those_of_a_plain_top_k(c, k):
+    values = torch.randn(30, c, generator=torch.Generator().manual_seed(c)).requires_grad_()
+    found, columns = largest(values, k)
+    order = columns.argsort(dim=1)
+    plain, expected = values.topk(k, dim=1)
+    assert torch.equal(columns.gather(1, order), expected.sort(dim=1).values)
+    assert torch.equal(values.gather(1, columns), found)
+    gradients = [torch.autograd.grad(kept.square().sum(), values)[0] for kept in (found, plain)]
+    assert torch.equal(*gradients)
+    alike = torch.ones(2, c)
+    assert all(len(set(row)) == k for row in largest(alike, k)[1].tolist())
+
+
 def test_sparse_codes_hold_what_was_chosen():
     values = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
-    rows = dense(top_of_rows(values, 3), 10)
+    rows = dense(top_of_rows(values.split(4), 3), 10)
     assert torch.equal(rows, torch.stack([kept(row, 3) for row in values]))
-    for guess in (-9.0, 0.5, 9.0):
-        assert torch.equal(dense(top_of_batch(values, 3, torch.tensor(guess)), 10), kept(values, 18))
     lopsided = torch.cat([values[:5] - 100, values[5:]])
-    codes = top_of_batch(lopsided, 1, torch.tensor(0.0))
-    assert torch.equal(dense(codes, 10), kept(lopsided, 6))
+    for size in (1, 4, 6):
+        assert torch.equal(dense(top_of_batch(values.split(size), 6, 3), 10), kept(values, 18))
+        codes = top_of_batch(lopsided.split(size), 6, 1)
+        assert torch.equal(dense(codes, 10), kept(lopsided, 6))
     directions = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(decoded(codes, directions), dense(codes, 10) @ directions)
+
+
+def test_the_largest_of_a_batch_of_many_concepts():
+    values = torch.randn(64, 500, generator=torch.Generator().manual_seed(0))
+    values[40:] += 1
+    for size in (7, 30, 64):
+        assert torch.equal(dense(top_of_batch(values.split(size), 64, 5), 500), kept(values, 320))
+
+
+def dense_loss(concepts, model, x, training):
+    """The loss of `TopKSAEConcepts` with nothing sparse in it."""
+    p = (x - model.bias) @ model.encoder.T + model.encoder_bias
+    values, columns = torch.relu(p).topk(concepts.k, dim=1)
+    training.saw(columns.flatten(), len(x))
+    error = x - torch.zeros_like(p).scatter(1, columns, values) @ model.decoder - model.bias
+    loss, dead, most = error.square().sum() / len(x) / training.variance, training.dead, x.shape[1] // 2
+    if len(dead) == 0:
+        return loss
+    values, columns = torch.relu(p[:, dead]).topk(min(most, len(dead)), dim=1)
+    again = torch.zeros(len(x), len(dead)).scatter(1, columns, values) @ model.decoder[dead]
+    missed = error.detach()
+    share = (missed - again).square().sum() / missed.square().sum()
+    return loss + concepts.aux_coefficient * share * min(len(dead) / most, 1)
+
+
+@pytest.mark.parametrize("n_dead", [0, 5, 90])
+def test_sparse_codes_have_the_loss_and_the_gradients_of_dense_ones(n_dead, monkeypatch):
+    monkeypatch.setattr(sparse_autoencoder, "_BLOCK", 7 * 150)
+    concepts, p, training, _ = disturbed("TopKSAEConcepts", nb_concepts=150)
+    _, x = planted(n=100, seed=1)
+    training.dead = torch.arange(3, 3 + n_dead)
+    model = concepts.model(p, training)
+    of_each = []
+    for loss in (concepts.loss(model, x, training), dense_loss(concepts, model, x, training)):
+        of_each.append((loss, *torch.autograd.grad(loss, list(p.values()))))
+    for own, other in zip(*of_each, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-6)
+
+
+def test_training_with_sparse_codes_goes_as_with_dense_ones(monkeypatch):
+    monkeypatch.setattr(sparse_autoencoder, "_BLOCK", 30 * 100)
+    options = {"nb_concepts": 100, "n_steps": 120, "lr": 1e-3}
+    sparse, plain, most_dead = make("TopKSAEConcepts", **options), make("TopKSAEConcepts", **options), [0]
+
+    def loss(model, x, training):
+        most_dead.append(len(training.dead))
+        return dense_loss(plain, model, x, training)
+
+    plain.loss = loss
+    expected, report = plain.fit(ROWS), sparse.fit(ROWS)
+    assert max(most_dead) > 0
+    torch.testing.assert_close(torch.tensor(report.losses), torch.tensor(expected.losses), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(sparse.dictionary, plain.dictionary, rtol=0, atol=1e-2)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    concepts, p, training, x = disturbed("TopKSAEConcepts")
+    model = concepts.model({name: tensor.detach() for name, tensor in p.items()}, training)
+    whole = model.encode(x)
+    assert torch.equal(whole, torch.stack([kept(row.clamp(min=0), 3) for row in model.pre_activations(x)]))
+    monkeypatch.setattr(sparse_autoencoder, "_BLOCK", 24 * 7)
+    torch.testing.assert_close(model.encode(x), whole)
+    assert model.encode(x[:0]).shape == (0, 24)
 
 
 def test_batch_top_k_keeps_k_times_the_rows_and_follows_the_smallest():
@@ -207,16 +286,16 @@ def test_straight_through_gradients():
     threshold = torch.tensor([1.0, 1.0, 2.0], requires_grad=True)
     upstream = torch.tensor([[1.0, 2.0, 3.0], [5.0, 7.0, 11.0]])
     width = 0.06
-    codes, active = jump_relu(p, threshold, width), step(p, threshold, width)
+    codes, counts = jump_relu(p, threshold, width)
     assert torch.equal(codes, torch.tensor([[0, 1.02, 3.0], [0, 0, 0]]))
-    assert torch.equal(active, torch.tensor([[0, 1.0, 1.0], [0, 0, 0]]))
-    to_p, to_threshold = torch.autograd.grad(codes, [p, threshold], upstream)
-    assert torch.equal(to_p, upstream * active)
+    assert counts.tolist() == [0, 1, 1]
+    to_p, to_threshold = torch.autograd.grad(codes, [p, threshold], upstream, retain_graph=True)
+    assert torch.equal(to_p, torch.tensor([[0, 2.0, 3.0], [0, 0, 0]]))
     # Within 0.03 of the threshold: 0.98 (upstream 5) in the first column, 1.02 (upstream 2) in the second.
     torch.testing.assert_close(to_threshold, torch.tensor([-(1 / width) * 5, -(1 / width) * 2, 0]))
-    to_p, to_threshold = torch.autograd.grad(active, [p, threshold], upstream, allow_unused=True)
-    assert to_p is None
-    torch.testing.assert_close(to_threshold, torch.tensor([-5 / width, -2 / width, 0]))
+    to_p, to_threshold = torch.autograd.grad(counts, [p, threshold], torch.tensor([5.0, 7.0, 11.0]))
+    assert not to_p.any()
+    torch.testing.assert_close(to_threshold, torch.tensor([-5 / width, -7 / width, 0]))
 
 
 def test_threshold_gradient_of_the_whole_loss():

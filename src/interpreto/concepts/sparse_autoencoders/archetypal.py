@@ -89,7 +89,7 @@ class ArchetypalSAEConcepts(SAEConcepts[TopKSAE]):
 
     def loss(self, model: TopKSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
         """Squared error and auxiliary loss."""
-        codes = model.chosen(x, lambda p: top_of_rows(p, self.k))
+        codes = model.chosen(x, lambda blocks: top_of_rows(blocks, self.k))
         training.saw(codes.columns, len(x))
         error = x - model.bias - decoded(codes, model.decoder)
         dead = training.dead

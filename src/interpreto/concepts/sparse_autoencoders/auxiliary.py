@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, top_of_rows
+from interpreto.concepts.sparse_autoencoders.sparse_codes import largest
 
 
 def auxiliary_loss(
@@ -28,7 +28,10 @@ def auxiliary_loss(
     if len(dead) == 0:
         return error.new_zeros(())
     most, missed = max(1, error.shape[1] // 2), error.detach()
-    codes = top_of_rows(torch.relu(strengths), min(most, len(dead)))
-    again = decoded(codes, decoder.index_select(0, dead))
+    codes = torch.relu(strengths)
+    if len(dead) > most:
+        least = largest(codes.detach(), most)[0].amin(dim=1, keepdim=True)
+        codes = codes * (codes.detach() >= least)
+    again = codes @ decoder.index_select(0, dead)
     share = (missed - again).square().sum() / missed.square().sum().clamp(min=1e-12)
     return share * min(len(dead) / most, 1.0)

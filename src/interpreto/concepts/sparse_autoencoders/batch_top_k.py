@@ -39,7 +39,7 @@ class BatchTopKSAE(LinearSparseAutoencoder):
 
 def chosen_of_batch(model: BatchTopKSAE, x: Float[Tensor, "n d"], k: int, training: Training) -> SparseCodes:
     """The `n k` largest codes of a batch; the threshold follows the smallest of them."""
-    codes = model.chosen(x, lambda p: top_of_batch(p, k, model.threshold))
+    codes = model.chosen(x, lambda blocks: top_of_batch(blocks, len(x), k))
     training.saw(codes.columns, len(x))
     with torch.no_grad():
         training.buffers["threshold"].lerp_(codes.values.min(), threshold_rate(training))

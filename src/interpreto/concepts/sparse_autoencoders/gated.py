@@ -13,7 +13,7 @@ from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts, linear_start
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import SparseAutoencoder
-from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered
+from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered, times_active
 from interpreto.concepts.sparse_autoencoders.start import Start
 from interpreto.concepts.sparse_autoencoders.training import Training
 
@@ -88,9 +88,9 @@ class GatedSAEConcepts(SAEConcepts[GatedSAE]):
     def loss(self, model: GatedSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
         """Squared error, weighted sum of the gates, error of what the gates alone reconstruct, auxiliary loss."""
         gates, codes = model.gates_and_codes(x)
-        active = codes.detach() > 0
-        training.saw(active.any(dim=0), len(x))
-        weight = steered(training, active.sum() / len(x), self.target_l0)
+        counts = times_active(codes)
+        training.saw(counts > 0, len(x))
+        weight = steered(training, counts.sum() / len(x), self.target_l0)
         opened = torch.relu(gates)
         of_gates = x - opened @ model.decoder.detach() - model.bias.detach()
         error, dead = x - model.decode(codes), training.dead

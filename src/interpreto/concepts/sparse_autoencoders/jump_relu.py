@@ -15,7 +15,7 @@ from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder
 from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered
 from interpreto.concepts.sparse_autoencoders.start import Start
-from interpreto.concepts.sparse_autoencoders.training import Training
+from interpreto.concepts.sparse_autoencoders.training import Training, in_cache
 from interpreto.errors import InputError
 
 
@@ -38,53 +38,45 @@ class JumpReLUSAE(LinearSparseAutoencoder):
         return p * (p > self.threshold)
 
 
-def jump_relu(p: Float[Tensor, "n c"], threshold: Float[Tensor, " c"], width: float) -> Float[Tensor, "n c"]:
-    """`p 1[p > theta]`, and a gradient for theta where there is none: `-(theta / eps) K((p - theta) / eps)`.
+def jump_relu(
+    p: Float[Tensor, "n c"], threshold: Float[Tensor, " c"], width: float
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, " c"]]:
+    """`p 1[p > theta]`, and in how many rows it is not 0, with gradients for theta where there are none.
 
-    `K` is 1 on (-1/2, 1/2) and 0 elsewhere.
+    With `K` that is 1 on (-1/2, 1/2) and 0 elsewhere, they are `-(theta / eps) K((p - theta) / eps)` for a code and
+    `-(1 / eps) K((p - theta) / eps)` for the count; the count has none for `p`.
 
     Args:
         p: Pre-activations.
         threshold: `theta`.
         width: `eps`.
     """
-    codes: Tensor = _JumpReLU.apply(p, threshold, width)  # type: ignore[no-untyped-call]  # torch's own lack
-    return codes
-
-
-def step(p: Float[Tensor, "n c"], threshold: Float[Tensor, " c"], width: float) -> Float[Tensor, "n c"]:
-    """`1[p > theta]`, and a gradient for theta where there is none: `-(1 / eps) K((p - theta) / eps)`; none for `p`."""
-    active: Tensor = _Step.apply(p, threshold, width)  # type: ignore[no-untyped-call]  # torch's own lack
-    return active
+    codes, counts = _JumpReLU.apply(p, threshold, width)  # type: ignore[no-untyped-call]  # torch's own lack
+    return codes, counts
 
 
 class _JumpReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, p: Tensor, threshold: Tensor, width: float) -> Tensor:
+    def forward(ctx: Any, p: Tensor, threshold: Tensor, width: float) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(p, threshold)
         ctx.width = width
-        return p * (p > threshold)
+        codes, counts = torch.empty_like(p), torch.zeros_like(threshold)
+        for some, out in in_cache(p, codes):
+            active = (some > threshold).to(p.dtype)
+            counts += active.sum(dim=0)
+            torch.mul(some, active, out=out)
+        return codes, counts
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, Tensor, None]:
-        p, threshold = ctx.saved_tensors
-        near = (p - threshold).abs() < ctx.width / 2
-        to_threshold = -(threshold / ctx.width) * (gradients[0] * near).sum(dim=0)
-        return gradients[0] * (p > threshold), to_threshold, None
-
-
-class _Step(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, threshold: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(p, threshold)
-        ctx.width = width
-        return (p > threshold).to(p.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[None, Tensor, None]:
-        p, threshold = ctx.saved_tensors
-        near = (p - threshold).abs() < ctx.width / 2
-        return None, -(gradients[0] * near).sum(dim=0) / ctx.width, None
+        (p, threshold), (to_codes, to_counts) = ctx.saved_tensors, gradients
+        to_p, of_codes, of_counts = torch.empty_like(p), torch.zeros_like(threshold), torch.zeros_like(threshold)
+        for some, ahead, out in in_cache(p, to_codes, to_p):
+            near = ((some - threshold).abs_() < ctx.width / 2).to(p.dtype)
+            of_counts += near.sum(dim=0)
+            of_codes += near.mul_(ahead).sum(dim=0)
+            torch.mul(ahead, some > threshold, out=out)
+        return to_p, -(threshold * of_codes + to_counts * of_counts) / ctx.width, None
 
 
 @final
@@ -134,10 +126,9 @@ class JumpReLUSAEConcepts(SAEConcepts[JumpReLUSAE]):
     def loss(self, model: JumpReLUSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
         """Squared error, weighted number of active concepts, and auxiliary loss."""
         p, width = model.pre_activations(x), self._width(x)
-        codes, active = jump_relu(p, model.threshold, width), step(p, model.threshold, width)
-        error = x - model.decode(codes)
-        l0 = active.sum() / len(x)
-        training.saw((active.detach() > 0).any(dim=0), len(x))
+        codes, counts = jump_relu(p, model.threshold, width)
+        error, l0 = x - model.decode(codes), counts.sum() / len(x)
+        training.saw(counts.detach() > 0, len(x))
         weight = steered(training, l0.detach(), self.target_l0)
         dead = training.dead
         auxiliary = auxiliary_loss(model.some_pre_activations(x, dead), model.decoder, error, dead)

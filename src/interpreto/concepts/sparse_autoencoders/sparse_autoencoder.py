@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
@@ -61,24 +61,49 @@ class LinearSparseAutoencoder(SparseAutoencoder):
 
     def pre_activations(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """`p`, before anything is set to 0."""
-        return (activations - self.bias) @ self.encoder.T + self.encoder_bias
+        rows, encoder_bias = self._centred(activations, self.encoder, self.encoder_bias)
+        return (rows @ self.encoder.T).add_(encoder_bias)
 
     def some_pre_activations(
         self, activations: Float[Tensor, "n d"], concepts: Int[Tensor, " m"]
     ) -> Float[Tensor, "n m"]:
         """`p` of these concepts alone."""
+        if len(concepts) == 0:  # spares the training a gradient that is 0 for all concepts
+            return activations.new_zeros(len(activations), 0)
         encoder, encoder_bias = self.encoder.index_select(0, concepts), self.encoder_bias.index_select(0, concepts)
-        return (activations - self.bias) @ encoder.T + encoder_bias
+        rows, encoder_bias = self._centred(activations, encoder, encoder_bias)
+        return (rows @ encoder.T).add_(encoder_bias)
+
+    def blocks(self, activations: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "_ c"]]:
+        """`p` of some rows at a time, so many that the memory of one block serves the next."""
+        size = _BLOCK_CUDA if activations.is_cuda else _BLOCK
+        return map(self.pre_activations, torch.split(activations, max(1, size // self.nb_concepts)))
 
     def chosen(
-        self, activations: Float[Tensor, "n d"], choose: Callable[[Float[Tensor, "n c"]], SparseCodes]
+        self,
+        activations: Float[Tensor, "n d"],
+        choose: Callable[[Iterator[Float[Tensor, "_ c"]]], SparseCodes],
     ) -> SparseCodes:
         """`ReLU(p)` where chosen; the gradient flows through what is chosen and costs no more than that.
 
         Args:
             activations: The rows.
-            choose: Chooses among the pre-activations.
+            choose: Chooses among the pre-activations, of which it gets some rows at a time.
         """
         with torch.no_grad():
-            codes = choose(self.pre_activations(activations))
-        return through_chosen(activations - self.bias, self.encoder, self.encoder_bias, codes)
+            codes = choose(self.blocks(activations))
+        rows, encoder_bias = self._centred(activations, self.encoder, self.encoder_bias)
+        return through_chosen(rows, self.encoder, encoder_bias, codes)
+
+    def _centred(
+        self, activations: Float[Tensor, "n d"], encoder: Float[Tensor, "m d"], encoder_bias: Float[Tensor, " m"]
+    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, " m"]]:
+        """`x - b`, and `b_enc`, through which `b` gets its gradient: rows are summed before the product, not after."""
+        if torch.is_grad_enabled() and self.bias.requires_grad:
+            encoder_bias = encoder_bias + encoder.detach() @ (self.bias.detach() - self.bias)
+        return activations - self.bias.detach(), encoder_bias
+
+
+_BLOCK = 7 << 20
+"""Numbers in a block: larger pieces of memory are fetched from the system and given back every time."""
+_BLOCK_CUDA = 1 << 28

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interpreto.concepts.sparse_autoencoders.training import Training
+from interpreto.concepts.sparse_autoencoders.training import Training, in_cache
 from interpreto.errors import InputError
 
 _RATE, _DESCENT = 0.02, 0.5
@@ -32,6 +32,18 @@ def steered(training: Training, l0: Float[Tensor, ""], target: float) -> Float[T
         surplus = (l0.clamp(min=0.01 * target) / wanted).log().clamp(-1, 1)
         weight *= (surplus * _RATE * training.learning_rate).exp()
     return weight
+
+
+def times_active(codes: Float[Tensor, "n c"]) -> Float[Tensor, " c"]:
+    """In how many rows each concept is active.
+
+    >>> times_active(torch.tensor([[1.0, 0.0], [2.0, 3.0]])).tolist()
+    [2.0, 1.0]
+    """
+    counts = codes.new_zeros(codes.shape[1])
+    for (some,) in in_cache(codes.detach()):
+        counts += (some > 0).to(codes.dtype).sum(dim=0)
+    return counts
 
 
 def check_target_l0(target_l0: float, nb_concepts: int) -> None:

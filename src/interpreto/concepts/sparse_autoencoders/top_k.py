@@ -13,7 +13,7 @@ from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts, check_k, linear_start
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder
-from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, top_of_rows
+from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, largest, top_of_rows
 from interpreto.concepts.sparse_autoencoders.start import Start
 from interpreto.concepts.sparse_autoencoders.training import Training
 
@@ -27,8 +27,8 @@ class TopKSAE(LinearSparseAutoencoder):
 
     def encode(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """The `k` largest of each row; the gradient flows through them."""
-        values, columns = torch.relu(self.pre_activations(activations)).topk(self.k, dim=1)
-        return values.new_zeros(len(values), self.nb_concepts).scatter(1, columns, values)
+        values, columns = map(torch.cat, zip(*(largest(p, self.k) for p in self.blocks(activations)), strict=True))
+        return values.new_zeros(len(values), self.nb_concepts).scatter_(1, columns, torch.relu(values))
 
 
 @final
@@ -67,7 +67,7 @@ class TopKSAEConcepts(SAEConcepts[TopKSAE]):
 
     def loss(self, model: TopKSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
         """Squared error and auxiliary loss."""
-        codes = model.chosen(x, lambda p: top_of_rows(p, self.k))
+        codes = model.chosen(x, lambda blocks: top_of_rows(blocks, self.k))
         training.saw(codes.columns, len(x))
         error = x - model.bias - decoded(codes, model.decoder)
         dead = training.dead

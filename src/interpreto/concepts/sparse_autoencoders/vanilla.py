@@ -12,7 +12,7 @@ from torch import Tensor
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts, linear_start
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder
-from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered
+from interpreto.concepts.sparse_autoencoders.sparsity import check_target_l0, steered, times_active
 from interpreto.concepts.sparse_autoencoders.start import Start
 from interpreto.concepts.sparse_autoencoders.training import Training
 
@@ -24,7 +24,7 @@ class VanillaSAE(LinearSparseAutoencoder):
 
     def encode(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """`ReLU(p)`."""
-        return torch.relu(self.pre_activations(activations))
+        return torch.relu_(self.pre_activations(activations))
 
 
 @final
@@ -63,7 +63,7 @@ class VanillaSAEConcepts(SAEConcepts[VanillaSAE]):
     def loss(self, model: VanillaSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
         """Squared error and weighted sum of the codes."""
         codes = model.encode(x)
-        active = codes.detach() > 0
-        training.saw(active.any(dim=0), len(x))
-        weight = steered(training, active.sum() / len(x), self.target_l0)
+        counts = times_active(codes)
+        training.saw(counts > 0, len(x))
+        weight = steered(training, counts.sum() / len(x), self.target_l0)
         return training.unexplained(x - model.decode(codes)) + weight * codes.sum() / len(x) / training.variance
