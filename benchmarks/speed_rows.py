@@ -313,9 +313,9 @@ ROWS = [
         sampled("KernelShap", 32, log=True, summed=True, **WRITES),
     ),
     Row(
-        "KernelShap, fixed context of 256 and 32 explained words, 100 calls, logits",
+        "KernelShap, fixed context of 256 and 32 explained words, 64 calls, logits",
         VOCABULARY,
-        sampled("KernelShap", 32, fixed=256, **WRITES),
+        sampled("KernelShap", 32, 64, fixed=256, **WRITES),
     ),
     Row("Occlusion of a causal model, 128 tokens, logits", VOCABULARY, occlusion(112, **WRITES)),
     Row("Occlusion of a causal model, 256 tokens, logits", VOCABULARY, occlusion(240, **WRITES)),

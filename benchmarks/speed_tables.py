@@ -16,10 +16,12 @@ The floor of a method is the bare model on the distinct inputs that the method n
 output head only at the rows and columns that are read, and with parameters as constants. It is no library: nothing is
 tokenised, drawn or added up. Models have real configurations and random weights: `bert-2` and `bert-6` are BERT-base
 with 2 and 6 labels, `gpt2` is GPT-2 small, `vocabulary-151936` is a Qwen3 of 6 blocks of width 512 with its full
-vocabulary. One word is one token. All contestants explain the same function for given targets, so none needs a pass to
-find out what the model predicts, with the same baseline and as many perturbations or steps. captum, shap and lime get
-their inputs in batches of 2,048 tokens, although their defaults are often one input a call; number of passes and use of
-the head are their own. Language models: the prompt and the output words before a target are explained.
+vocabulary. One word is one token. All contestants explain the same function for given targets, so none needs a pass
+to find out what the model predicts, with the same baseline and as many perturbations or steps. captum, shap and lime
+get their inputs in batches of 2,048 tokens, although their defaults are often one input a call; number of passes and
+use of the head are their own. The first call of an explainer of ours also runs one text to find out what the model is
+for; what is timed and counted are later calls. Language models: the prompt and the output words before a target are
+explained.
 """
 
 
