@@ -1,6 +1,6 @@
 """How close does every method come to the floor, and how do captum, shap and lime?
 
-    python benchmarks/speed.py [--rows TEXT ...] [--quick] [--rounds 7] [--device cpu] [--threads N] [--again]
+    python benchmarks/speed.py [--rows TEXT ...] [--quick | --narrow] [--rounds 7] [--device cpu] [--threads N]
 
 The floor of a method is the bare model on the distinct inputs that the method needs (`speed_floor.py`). Contestants
 take turns, round by round; ratios are medians over rounds of ratios within a round. Each row is written to
@@ -155,6 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="*", default=[], help="only rows whose model and name contain one of these")
     parser.add_argument("--quick", action="store_true", help="tiny models, to try the script; written only with --out")
+    parser.add_argument("--narrow", action="store_true", help="tiny models, real texts, for what is counted")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--limit", type=float, default=30, help="seconds a row for each peer; fewer rounds beyond")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -164,11 +165,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    out = options.out or (None if options.quick else RESULTS)
+    out = options.out or (None if options.quick or options.narrow else RESULTS)
     report = json.loads(out.read_text()) if out and out.exists() else {"devices": {}}
     own = report["devices"].setdefault(options.device, {"rows": {}})
     own["environment"] = environment(options.device)
-    setting = Setting(options.quick, options.device)
+    setting = Setting(options.quick, options.device, options.narrow)
     names = {f"{row.model}: {row.name}": row for row in ROWS}
     for name in [IMPORT, *names]:
         if options.rows and not any(text in name for text in options.rows):

@@ -31,13 +31,15 @@ class Setting:
     Args:
         quick: Tiny models and texts, to try the script.
         device: Where models are.
+        narrow: Tiny models and real texts, for what is counted.
     """
 
     quick: bool = False
     device: str = "cpu"
+    narrow: bool = False
 
     def subject(self, name: str) -> Subject:
-        return subject(name, self.quick, self.device)
+        return subject(name, self.quick or self.narrow, self.device)
 
     def length(self, count: int) -> int:
         return max(8, count // 8) if self.quick else count
