@@ -22,7 +22,7 @@ _SHARE_OF_MEMORY = 0.4
 _FILLED = 256  # tokens of one backward pass that keep a processor busy; below it, targets share one
 _FILLED_ON_GPU = 4096
 # What a pass costs beside its tokens, in tokens: a fixed number, and more for small models, whose time goes in calls.
-_FIXED, _PER_BLOCK, _MOST = 32, 2e7, 256
+_FIXED, _PER_BLOCK, _MOST = 48, 2e7, 256
 _FIXED_ON_GPU, _PER_BLOCK_ON_GPU = 512, 1e10
 
 
@@ -74,16 +74,21 @@ class Budget:
         return max(1, self.filled // max(tokens, 1))
 
     def in_batches(self, items: Iterable[T], size: Callable[[T], tuple[int, int]]) -> Iterator[list[T]]:
-        """Items, sorted by their kind and length, in batches; never more than a batch of them exists."""
+        """Items, sorted by their kind and length, in batches; never more than a batch of them exists.
+
+        A batch also ends where padding its rows for a longer one would cost more than another pass does.
+        """
         batch: list[T] = []
-        last = 0
+        last, longest, padding = 0, 0, 0
         for item in items:
             kind, length = size(item)
-            if batch and (kind != last or len(batch) >= self.rows_at_once(length)):
+            padding += (length - longest) * len(batch)
+            full = len(batch) >= self.rows_at_once(length) or (self.rows is None and padding > self.overhead)
+            if batch and (kind != last or full):
                 yield batch
-                batch = []
+                batch, padding = [], 0
             batch.append(item)
-            last = kind
+            last, longest = kind, length
         if batch:
             yield batch
 

@@ -63,7 +63,7 @@ class Beginnings:
         Found out once, on the first text that asks: going on from its middle must give the numbers of the whole row.
         """
         known = self.forward.traits.found_out
-        row = self.forward.rows([text], untouched_rows([text]), [(0, 0)])
+        row = self.forward.rows_to_read([text], untouched_rows([text]), [(0, 0)])
         past = Past()
         with torch.no_grad():
             try:

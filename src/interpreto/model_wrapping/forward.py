@@ -93,6 +93,13 @@ class Forward:
             start = stop
         return pad_rows(groups, self.filling)
 
+    def rows_to_read(
+        self, texts: Sequence[ExplainedText], rows: Sequence[Bool[Tensor, "_ _"]], batch: Sequence[tuple[int, int]]
+    ) -> Rows:
+        """The same rows without what comes after the last place that is read, where that changes nothing before it."""
+        found = self.rows(texts, rows, batch)
+        return found.read_part() if self.looks_back_only else found
+
     def model_inputs(self, rows: Rows, past: Past | None = None) -> dict[str, Any]:
         """What the model is called with; the tokens that are in the past are left out."""
         traits, device = self.traits, self.traits.device
@@ -146,9 +153,21 @@ class Forward:
                 values = self.traits.runner(**inputs).logits
             return _picked(values.float(), slots, place)
 
-    def look_at_head(self) -> None:
-        """Find out by a short pass what may be done with the head, before anything else is done to the model."""
-        _ = self._answers_by_columns
+    def find_out(self) -> None:
+        """Find out by short passes what may be spared, before anything else is done to the model."""
+        _ = self._answers_by_columns, self.looks_back_only
+
+    @cached_property
+    def looks_back_only(self) -> bool:
+        """Whether nothing that comes later changes what is read: true of decoders, not of all that pose as such."""
+        if self.task is not Task.CAUSAL_LM:
+            return self.task is Task.SEQ2SEQ_LM
+        if "looks_back_only" not in self.traits.found_out:
+            ids = torch.tensor([[self.filling.token, 0], [self.filling.token, 1]], device=self.traits.device)
+            with untouched(self.traits.model), torch.no_grad():
+                one, other = self.traits.runner(input_ids=ids).logits[:, 0].float()
+            self.traits.found_out["looks_back_only"] = torch.allclose(one, other, rtol=1e-3, atol=1e-3)
+        return bool(self.traits.found_out["looks_back_only"])
 
     @cached_property
     def _answers_by_columns(self) -> bool:

@@ -139,7 +139,7 @@ class Gradients:
             for group in text.target_groups
         ]
         totals: dict[int, _Total] = {}
-        self.forward.look_at_head()
+        self.forward.find_out()
         contexts = self._contexts(texts)
         for batch in self._point_batches(jobs, contexts):
             for point in batch:
@@ -192,7 +192,7 @@ class Gradients:
         remembered = self._remembered(first.text) if length else None
         past = remembered.past(length, len(batch)) if remembered else None
         texts = [jobs[point.job].text for point in batch]
-        rows = self.forward.rows(texts, untouched_rows(texts), [(i, 0) for i in range(len(batch))])
+        rows = self.forward.rows_to_read(texts, untouched_rows(texts), [(i, 0) for i in range(len(batch))])
         with untouched(self.forward.traits.model, constant_parameters=True), torch.set_grad_enabled(gradients):
             streams = [stream[:, length:] for stream in self._point_streams(jobs, batch, rows)]
             for stream in streams:
@@ -224,18 +224,21 @@ class Gradients:
         ]
         for i, point in enumerate(batch):
             border = jobs[point.job].text.sample.source_length if len(streams) == 2 else len(point.value)
-            streams[0][i, :border] = point.value[:border]
-            if len(streams) == 2:
-                streams[1][i, : len(point.value) - border] = point.value[border:]
+            for stream, value in zip(streams, (point.value[:border], point.value[border:]), strict=False):
+                width = min(stream.shape[1], len(value))
+                stream[i, :width] = value[:width]
         return streams
 
     def _flat(self, job: _Job, gradients: Sequence[Float[Tensor, "t _ d"]]) -> Float[Tensor, "t l d"]:
-        """One text's gradients, source and output in one row again, without padding."""
+        """One text's gradients, source and output in one row again: without padding, 0 for what was not run."""
         sample = job.text.sample
         if len(gradients) == 1:
-            return gradients[0][:, : len(sample.tokens)].float()
-        border = sample.source_length
-        return torch.cat([gradients[0][:, :border], gradients[1][:, : len(sample.tokens) - border]], dim=1).float()
+            parts = [gradients[0][:, : len(sample.tokens)]]
+        else:
+            border = sample.source_length
+            parts = [gradients[0][:, :border], gradients[1][:, : len(sample.tokens) - border]]
+        row = torch.cat(parts, dim=1).float()
+        return pad(row, (0, 0, 0, len(sample.tokens) - row.shape[1]))
 
     def _point_batches(self, jobs: Sequence[_Job], contexts: Sequence[int]) -> Iterator[list[_Point]]:
         """Points of all jobs, short texts first, in batches; never more than a batch of them exists."""

@@ -28,7 +28,7 @@ def edited_scores(
     """
     rows = untouched_rows(texts)
     places = places_of(forward.traits, [point])
-    forward.look_at_head()
+    forward.find_out()
     found: list[Tensor] = [torch.empty(0)] * len(texts)
     with untouched(forward.traits.model), torch.no_grad():
         for batch in forward.batches(texts, rows):

@@ -44,7 +44,7 @@ def hidden_gradients(forward: Forward, texts: Sequence[ExplainedText], point: Sp
     upper half for each target of the text with the most.
     """
     rows = untouched_rows(texts)
-    forward.look_at_head()
+    forward.find_out()
     for batch in forward.batches(texts, rows):
         found: list[HiddenGradients] = []
         forward.budget.in_halves(batch, partial(_of_batch, forward, texts, point, found))

@@ -61,7 +61,7 @@ class Reading:
         Raises:
             ModelError: The model fails, or answers with NaN.
         """
-        self.forward.look_at_head()
+        self.forward.find_out()
         with untouched(self.forward.traits.model), torch.no_grad():
             for k in range(len(self.texts)):
                 if self._shares(k) and self._run_shared(k):
@@ -75,7 +75,7 @@ class Reading:
             refuse_nan(read, text)
 
     def _run_plain(self, batch: Sequence[tuple[int, int]]) -> None:
-        rows = self.forward.rows(self.texts, self.rows, batch)
+        rows = self.forward.rows_to_read(self.texts, self.rows, batch)
         read = self.forward.read(rows, [self.texts[k] for k, _ in batch]).cpu()
         for (k, p), values in zip(batch, read, strict=True):
             self.found[k][p] = values[: self.found[k].shape[1]]
@@ -118,7 +118,7 @@ class Reading:
     def _run_later(self, k: int, untouched_row: Beginning, starts: Sequence[int], batch: Sequence[int]) -> None:
         """Run some rows of a text from the first of their starts on."""
         text, start = self.texts[k], min(starts[p] for p in batch)
-        rows = self.forward.rows(self.texts, self.rows, [(k, p) for p in batch])
+        rows = self.forward.rows_to_read(self.texts, self.rows, [(k, p) for p in batch])
         read = self.forward.read(rows, [text] * len(batch), untouched_row.past(start, len(batch))).cpu()
         later = torch.tensor(text.readout.slots)[text.reads[0]] >= start
         for p, values in zip(batch, read, strict=True):

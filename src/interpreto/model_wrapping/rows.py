@@ -55,14 +55,13 @@ class Rows:
     streams: tuple[Stream, ...]
     positions: Int[Tensor, "p m"]
 
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, index: slice | Tensor) -> Rows:
-        streams = tuple(
-            Stream(s.ids[index], s.visible[index], s.type_ids[index], s.lengths[index]) for s in self.streams
-        )
-        return Rows(streams, self.positions[index])
+    def read_part(self) -> Rows:
+        """The same without what comes after the last place that is read, in the last stream."""
+        *others, stream = self.streams
+        width = int(self.positions.max()) + 1
+        lengths = stream.lengths.clamp(max=width)
+        cut = Stream(stream.ids[:, :width], stream.visible[:, :width], stream.type_ids[:, :width], lengths)
+        return Rows((*others, cut), self.positions)
 
 
 def perturb(sample: Sample, keep: Bool[Tensor, "p l"], slots: Sequence[int], filling: Filling, split: bool) -> Rows:

@@ -102,6 +102,8 @@ class Scorer:
             groups = text.target_groups
             versions = torch.cat([tokens | (own & ~text.free_tokens[group[0]]) for group in groups])
             versions[:, self._forward.ends(text)] = True
+            if self._forward.looks_back_only:
+                versions[:, max(text.readout.slots) + 1 :] = True
             rows, inverse = _unique_rows(versions)
             group_of = torch.tensor(
                 [k for t in range(len(text.readout.targets)) for k, g in enumerate(groups) if t in g]
