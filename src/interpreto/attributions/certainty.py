@@ -14,8 +14,8 @@ from interpreto.errors import InputError, check_count
 
 _NORMAL = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 _GROWTH = 1.2  # the next round makes a design at most so many times larger, once it is close
-_LEAP = 4.0  # and far from it at most so many times, for a few draws know little about how many are needed
-_SHARE = 0.5  # of the draws that are expected to be needed, how many a leap goes for
+_LEAP = 2.0  # and far from it at most so many times, for a few draws know little about how many are needed
+_CAUTION = 2.0  # a leap goes for less than what is expected to be needed by this factor
 _ROUNDING = 1e-6  # errors below this share of the target's scores are what float32 makes of constants
 
 
@@ -80,16 +80,17 @@ def excess(
     return float(torch.where(largest <= _ROUNDING * size.to(largest), 0.0, ratios).max())
 
 
-def next_count(used: int, missing: float, most: int) -> int:
+def next_count(used: int, missing: int | float, most: int) -> int:
     """How many draws to have next, so that the tolerance is met with at most about 1.2 x as many as it needs.
 
-    Errors fall with the root of the number of draws: where much is missing, half of what that predicts is drawn at
-    once, for the prediction is uncertain, and then a fifth more at a time.
+    Errors of independent draws fall with the root of their number, those of balanced ones with the number itself: where
+    much is missing, half of what the faster of the two needs is drawn at once, at most as many again as there are, and
+    then a fifth more at a time.
 
-    >>> next_count(100, missing=1.1, most=1000), next_count(100, missing=2.5, most=1000), next_count(5, 1.1, 1000)
-    (120, 312, 6)
+    >>> next_count(100, missing=1.1, most=1000), next_count(100, missing=3, most=1000), next_count(5, 1.1, 1000)
+    (120, 150, 6)
     """
-    leap = min(_SHARE * missing**2, _LEAP) if math.isfinite(missing) else 2.0
+    leap = min(missing / _CAUTION, _LEAP)
     return min(max(int(used * leap), int(used * _GROWTH), used + 1), most)
 
 

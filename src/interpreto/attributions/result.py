@@ -50,8 +50,8 @@ class Attribution:
         target_scores: The model's scores for the untouched text, `(t,)`.
         baseline_scores: Its scores with everything removed, or at the baseline, `(t,)`, where the method knows them.
         std_errors: Standard errors of the scores `(t, g)`, over seeds: the interval score +- 1.96 errors holds what
-            infinitely many draws would give about 95 % of the time. `None` for methods that draw nothing, infinite where
-            too little was drawn to tell, NaN where the scores are.
+            infinitely many draws would give about 95 % of the time. `None` for methods that draw nothing, infinite
+            where too little was drawn to tell, NaN where the scores are.
 
     Numbers are kept as float32 on the CPU, whatever they come as.
 

@@ -52,6 +52,10 @@ class SampledPerturbationExplainer(PerturbationExplainer):
         """A first number that the method chooses itself: not above the most that the user allows."""
         return first if self.tolerance is None else min(first, self._most)
 
+    def next_count(self, used: int, missing: float) -> int:
+        """How many draws to have next, if the largest standard error is so many times what the tolerance allows."""
+        return next_count(used, missing, self._most)
+
     @property
     def _most(self) -> int:
         return int(getattr(self, f"max_{self.counted}"))
@@ -66,7 +70,7 @@ class SampledPerturbationExplainer(PerturbationExplainer):
         design.notes = {f"n_{self.counted}_used": used, "tolerance_met": design.missing <= 1}
         if design.missing <= 1 or used >= self._most:
             return False
-        more = self.more_masks(design.keep, next_count(used, design.missing, self._most) - used, design.rng)
+        more = self.more_masks(design.keep, self.next_count(used, design.missing) - used, design.rng)
         if not len(more) or self.drawn(torch.cat([design.keep, more])) > self._most:
             return False
         design.grow(more)
@@ -136,8 +140,10 @@ class SampledGradientExplainer(GradientExplainer):
         """The points to begin with."""
         return self.draw(embedding, baseline, spread, self.n_samples, rng)
 
-    def steadied(self, scores: Float[Tensor, "t g"], std_errors: Float[Tensor, "t g"]) -> Float[Tensor, "t g"]:
-        """What the method knows better about its standard errors than the spread from part to part says."""
+    def steadied(
+        self, scores: Float[Tensor, "t g"], std_errors: Float[Tensor, "t g"], count: int
+    ) -> Float[Tensor, "t g"]:
+        """What the method knows better about its errors after so many points than the spread of the parts says."""
         return std_errors
 
     def _token_scores(
@@ -189,7 +195,7 @@ class SampledGradientExplainer(GradientExplainer):
         tokens = sample.parts.token_scores(scored)
         scores = self._by_element(text, tokens, tokens)
         errors = sample.parts.std_errors(scored, lambda values: self._by_element(text, values, tokens))
-        errors = self.steadied(scores.double(), errors.double())
+        errors = self.steadied(scores.double(), errors.double(), sample.used)
         notes = {}
         if self.tolerance is not None:
             seen = errors.masked_fill(~text.visible, 0.0)

@@ -4,13 +4,19 @@ import pytest
 import torch
 
 from interpreto import Sobol
-from interpreto.attributions.methods.sobol import orthogonal_array
+from interpreto.attributions.methods.designs import coins
 from interpreto.errors import InputError
 from tests.attributions.games import PLAYERS, GameModel, games
 from tests.attributions.plain import TEXT, plain_classifier
 from tests.tiny import classifier, wordpiece
 
 CLASSES = torch.arange(3)[None]
+
+
+def designs(rows, g, seed):
+    """`A` and `B`."""
+    run = torch.zeros(0, 2 * g, dtype=torch.bool)
+    return coins(run, rows, torch.Generator().manual_seed(seed), partners=True).chunk(2, dim=1)
 
 
 def true_indices(game, g):
@@ -34,7 +40,7 @@ def test_equal_to_a_plain_loop(order):
     plain = plain_classifier()
     g, n = len(plain.words), 8
     result = Sobol(classifier(), wordpiece(), order=order, n_designs=n, seed=2)(TEXT, CLASSES)[0]
-    a, b = orthogonal_array(n, g, torch.Generator().manual_seed(2))
+    a, b = designs(n, g, seed=2)
 
     def scores(masks):
         return plain.scores([plain.keeping(row, wordpiece().mask_token_id) for row in masks.tolist()]).double()
@@ -80,7 +86,7 @@ def test_a_constant_has_no_variance_to_share():
 
 @pytest.mark.parametrize(("rows", "g"), [(4, 1), (4, 5), (32, 8), (32, 30), (128, 12)])
 def test_designs_are_balanced_and_no_two_columns_are_equal_within_a_copy(rows, g):
-    columns = torch.cat(orthogonal_array(rows, g, torch.Generator().manual_seed(0)), dim=1).double() * 2 - 1
+    columns = torch.cat(designs(rows, g, seed=0), dim=1).double() * 2 - 1
     correlation = (columns.T @ columns / rows).abs()
     assert (columns.sum(dim=0) == 0).all()
     assert (correlation[range(g), range(g, 2 * g)] == 0).all()  # an element's two columns

@@ -35,6 +35,20 @@ def gaussian(like: Float[Tensor, "l d"], rng: Generator) -> Float[Tensor, "l d"]
     return torch.randn(len(like), width, generator=own)[:, : like.shape[1]].to(like)
 
 
+def relative_errors(
+    scores: Float[Tensor, "t g"], std_errors: Float[Tensor, "t g"]
+) -> tuple[Float[Tensor, "t g"], Float[Tensor, "t 1"]]:
+    """Squares of the relative errors of sizes: those of each element, and of each target's elements on average.
+
+    All elements see the same noise, and their relative errors are alike; those from few draws are too small as often as
+    one draw is missing that would be large, and the average over elements is so less often.
+    """
+    relative = (std_errors / scores.abs().clamp(min=torch.finfo(scores.dtype).tiny)).square()
+    known = (scores > 0) & relative.isfinite()
+    relative = torch.where(known, relative, 0.0)
+    return relative, relative.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)
+
+
 def check_noise(noise: float) -> None:
     """Refuse noise that cannot be drawn.
 

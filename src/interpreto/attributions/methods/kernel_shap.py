@@ -1,7 +1,7 @@
 """KernelSHAP."""
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, repeat
 from math import comb
 from typing import ClassVar, final
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.certainty import check_tolerance
-from interpreto.attributions.methods.designs import subset
+from interpreto.attributions.methods.designs import subsets
 from interpreto.attributions.methods.regression import constrained
 from interpreto.attributions.sampled import SampledPerturbationExplainer
 from interpreto.errors import check_count
@@ -179,11 +179,10 @@ def _drawn(g: int, size: int, count: int, rng: Generator, run: Bool[Tensor, "q g
     """Random coalitions of one size, no two equal or complements of each other, each element in about as many."""
     before = {row.tobytes() for row in run.numpy()}
     seen: dict[bytes, Tensor] = {}
-    times = run.sum(dim=0).float()
-    while len(seen) < count:
-        keep = subset(times, size, rng)
-        if 2 * size == g and not keep[0]:
-            keep = ~keep
+    for drawn in subsets({size: run.sum(dim=0).float()}, repeat(size), rng):
+        if len(seen) == count:
+            break
+        keep = ~drawn if 2 * size == g and not drawn[0] else drawn
         if keep.numpy().tobytes() not in before:
             seen.setdefault(keep.numpy().tobytes(), keep)
     return torch.stack([*seen.values()]) if seen else torch.zeros(0, g, dtype=torch.bool)

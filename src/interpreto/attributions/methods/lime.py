@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.certainty import check_tolerance
-from interpreto.attributions.methods.designs import subset
+from interpreto.attributions.methods.designs import subsets
 from interpreto.attributions.methods.regression import ridge, ridge_errors
 from interpreto.attributions.sampled import SampledPerturbationExplainer
 from interpreto.errors import InputError, check_count
@@ -68,7 +68,7 @@ class Lime(SampledPerturbationExplainer):
         sizes = 1 + (shares * g).long().clamp(max=g - 1)
         removed = (~keep).sum(dim=1)
         times = {size: (~keep[removed == size]).sum(dim=0).float() for size in set(sizes.tolist())}
-        return torch.stack([~subset(times[size], size, rng) for size in sizes.tolist()])
+        return ~torch.stack([*subsets(times, sizes.tolist(), rng)])
 
     def drawn(self, keep: Bool[Tensor, "p g"]) -> int:
         """All but the untouched text."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.certainty import check_tolerance, mean_errors, student
-from interpreto.attributions.methods.designs import coins, holds_all
+from interpreto.attributions.methods.designs import coins, even, holds_all
 from interpreto.attributions.sampled import SampledPerturbationExplainer
 from interpreto.errors import InputError, check_count
 
@@ -51,16 +51,16 @@ class Rise(SampledPerturbationExplainer):
 
     def masks(self, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
         """Each element kept or removed by a coin of its own."""
-        return self._drawn(self.n_perturbations, n_elements, rng)
+        return self._drawn(torch.zeros(0, n_elements, dtype=torch.bool), self.n_perturbations, rng)
 
     def more_masks(self, keep: Bool[Tensor, "p g"], count: int, rng: Generator) -> Bool[Tensor, "q g"]:
-        """Further coins, in pairs again."""
-        return self._drawn(count if len(keep) % 2 else max(2, count - count % 2), keep.shape[1], rng)
+        """Further coins of the same sequence, as many as balance best."""
+        return self._drawn(keep, even(len(keep), count), rng)
 
-    def _drawn(self, count: int, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
+    def _drawn(self, keep: Bool[Tensor, "p g"], count: int, rng: Generator) -> Bool[Tensor, "q g"]:
         if self.keep_probability == 0.5:
-            return coins(count, n_elements, rng)
-        return torch.rand(count, n_elements, generator=rng) < self.keep_probability
+            return coins(keep, count, rng)
+        return torch.rand(count, keep.shape[1], generator=rng) < self.keep_probability
 
     def aggregate(self, keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"]) -> Float[Tensor, "t _"]:
         """The two means; 0 for an element that no perturbation kept."""

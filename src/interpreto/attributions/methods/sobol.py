@@ -8,11 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.certainty import check_tolerance, mean_errors
-from interpreto.attributions.methods.designs import balanced_coins
+from interpreto.attributions.methods.designs import coins, even
 from interpreto.attributions.sampled import SampledPerturbationExplainer
 from interpreto.errors import InputError
-
-_LEAST = 4  # rows of a balanced design
 
 
 @final
@@ -34,8 +32,8 @@ class Sobol(SampledPerturbationExplainer):
         order: `"total"` or `"first"`.
         n_designs: Rows of `A` and of `B`, a power of 2; with a tolerance, to begin with. From 4 an element on, a game
             without interactions gets its indices exactly.
-        max_designs: The most rows, where there is a tolerance. Further ones come as independent designs of powers of 2,
-            4 rows and up.
+        max_designs: The most rows, where there is a tolerance. Any `2^k` rows of the sequence that follow a multiple of
+            `2^k` are a design of their own, so that it can be grown by less than twice.
 
     Reference: Fel et al. (2021), Look at the variance!, section 3, arXiv:2111.04138; Jansen (1999), Analysis of
     variance designs for model output, doi:10.1016/S0010-4655(98)00154-4.
@@ -52,22 +50,19 @@ class Sobol(SampledPerturbationExplainer):
         super().__post_init__()
         if self.order not in ("total", "first"):
             raise InputError(f"order: expected 'total' or 'first', got {self.order!r}")
-        if self.n_designs < _LEAST or self.n_designs & (self.n_designs - 1):
+        if self.n_designs < 4 or self.n_designs & (self.n_designs - 1):
             raise InputError(f"n_designs: expected a power of 2 from 4 on, got {self.n_designs}")
         check_tolerance(self.tolerance, "designs", self.n_designs, self.max_designs)
 
     def masks(self, n_elements: int, rng: Generator) -> Bool[Tensor, "p g"]:
         """Row by row `A`, `B`, then `AB_1` to `AB_g`."""
-        return _with_exchanged(*orthogonal_array(self.n_designs, n_elements, rng))
+        return _with_exchanged(coins(torch.zeros(0, 2 * n_elements).bool(), self.n_designs, rng, partners=True))
 
     def more_masks(self, keep: Bool[Tensor, "p g"], count: int, rng: Generator) -> Bool[Tensor, "q g"]:
-        """Independent designs, the largest powers of 2 that fit."""
-        g, found = keep.shape[1], [keep[:0]]
-        while count >= _LEAST or len(found) == 1:
-            size = max(_LEAST, 2 ** (count.bit_length() - 1))
-            found.append(_with_exchanged(*orthogonal_array(size, g, rng)))
-            count -= size
-        return torch.cat(found)
+        """Further pairs of rows of the same sequence, as many as balance best."""
+        g, n = keep.shape[1], self.drawn(keep)
+        run = keep.view(n, g + 2, g)[:, :2].reshape(n, 2 * g)
+        return _with_exchanged(coins(run, 2 * even(n // 2, max(1, count // 2)), rng, partners=True))
 
     def drawn(self, keep: Bool[Tensor, "p g"]) -> int:
         """Rows of `A`."""
@@ -109,18 +104,11 @@ class Sobol(SampledPerturbationExplainer):
         return half, (ends - ends.mean(dim=(0, 1))).square().mean(dim=1)
 
 
-def orthogonal_array(rows: int, n_elements: int, rng: Generator) -> tuple[Bool[Tensor, "n g"], Bool[Tensor, "n g"]]:
-    """Balanced designs `A` and `B`, whose rows 2k and 2k + 1 are complements."""
-    found = balanced_coins(rows, 2 * n_elements, rng)
-    order = torch.randperm(n_elements, generator=rng)
-    return found[:, ::2][:, order], found[:, 1::2][:, order]
-
-
-def _with_exchanged(a: Bool[Tensor, "n g"], b: Bool[Tensor, "n g"]) -> Bool[Tensor, "p g"]:
-    """Of each row that of `A`, that of `B`, and that of `A` with each column in turn from `B`."""
-    one = torch.eye(a.shape[1], dtype=torch.bool)
-    exchanged = torch.where(one, b[:, None], a[:, None])
-    return torch.cat([a[:, None], b[:, None], exchanged], dim=1).flatten(0, 1)
+def _with_exchanged(both: Bool[Tensor, "n c"]) -> Bool[Tensor, "p g"]:
+    """Of each row of `A` beside `B` that of `A`, that of `B`, and that of `A` with each column in turn from `B`."""
+    g = both.shape[1] // 2
+    a, b = both[:, None, :g], both[:, None, g:]
+    return torch.cat([a, b, torch.where(torch.eye(g, dtype=torch.bool), b, a)], dim=1).flatten(0, 1)
 
 
 def _varies(variance: Float[Tensor, " t"], scores: Float[Tensor, "p t"]) -> Bool[Tensor, " t"]:

@@ -7,7 +7,7 @@ from typing import final
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.methods.gradients import check_noise, noisy_points, reduce_width
+from interpreto.attributions.methods.gradients import check_noise, noisy_points, reduce_width, relative_errors
 from interpreto.attributions.sampled import SampledGradientExplainer
 from interpreto.model_wrapping import Moments
 
@@ -49,3 +49,12 @@ class SquareGrad(SampledGradientExplainer):
     def token_scores(self, moments: Moments, embedding: Float[Tensor, "l d"]) -> Float[Tensor, "t l"]:
         """The mean squared gradient, reduced over the width."""
         return reduce_width(moments.mean_square, embedding, self.input_x_gradient)
+
+    def steadied(
+        self, scores: Float[Tensor, "t g"], std_errors: Float[Tensor, "t g"], count: int
+    ) -> Float[Tensor, "t g"]:
+        """Relative errors between an element's own and those of all elements; for sizes, not for signed scores."""
+        if self.input_x_gradient or not std_errors.isfinite().all():
+            return std_errors
+        own, shared = relative_errors(scores, std_errors)
+        return scores.clamp(min=0) * ((own + shared) / 2).sqrt()
