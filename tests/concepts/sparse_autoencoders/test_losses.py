@@ -6,6 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from scipy.optimize import minimize
 
 from interpreto.concepts.sparse_autoencoders import sparse_autoencoder
+from interpreto.concepts.sparse_autoencoders import training as training_module
 from interpreto.concepts.sparse_autoencoders.archetypal import centroids
 from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.batch_top_k import chosen_of_batch
@@ -163,6 +164,8 @@ def test_the_largest_of_a_batch_of_many_concepts():
     values[40:] += 1
     for size in (7, 30, 64):
         assert torch.equal(dense(top_of_batch(values.split(size), 64, 5), 500), kept(values, 320))
+    values[3, 7] = float("nan")
+    assert len(top_of_batch(values.split(30), 64, 5).values) == 320
 
 
 def dense_loss(concepts, model, x, training):
@@ -211,13 +214,15 @@ def test_training_with_sparse_codes_goes_as_with_dense_ones(monkeypatch):
     torch.testing.assert_close(sparse.dictionary, plain.dictionary, rtol=0, atol=1e-2)
 
 
-def test_blocks_of_rows_change_nothing(monkeypatch):
+def test_codes_of_a_row_are_its_largest(monkeypatch):
     concepts, p, training, x = disturbed("TopKSAEConcepts")
     model = concepts.model({name: tensor.detach() for name, tensor in p.items()}, training)
-    whole = model.encode(x)
-    assert torch.equal(whole, torch.stack([kept(row.clamp(min=0), 3) for row in model.pre_activations(x)]))
-    monkeypatch.setattr(sparse_autoencoder, "_BLOCK", 24 * 7)
-    torch.testing.assert_close(model.encode(x), whole)
+    expected = torch.stack([kept(row.clamp(min=0), 3) for row in model.pre_activations(x)])
+    assert torch.equal(model.encode(x), expected)
+    assert torch.equal(model.encode(x.clone().requires_grad_()), expected)
+    monkeypatch.setattr(training_module, "_IN_CACHE", 24 * 7)
+    assert torch.equal(model.encode(x), expected)
+    assert torch.equal(model.encode(x.clone().requires_grad_()), expected)
     assert model.encode(x[:0]).shape == (0, 24)
 
 

@@ -76,7 +76,7 @@ class LinearSparseAutoencoder(SparseAutoencoder):
 
     def blocks(self, activations: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "_ c"]]:
         """`p` of some rows at a time, so many that the memory of one block serves the next."""
-        size = _BLOCK_CUDA if activations.is_cuda else _BLOCK
+        size = _BLOCK if activations.device.type == "cpu" else _LARGE_BLOCK
         return map(self.pre_activations, torch.split(activations, max(1, size // self.nb_concepts)))
 
     def chosen(
@@ -105,5 +105,5 @@ class LinearSparseAutoencoder(SparseAutoencoder):
 
 
 _BLOCK = 7 << 20
-"""Numbers in a block: larger pieces of memory are fetched from the system and given back every time."""
-_BLOCK_CUDA = 1 << 28
+"""Numbers in a block on a processor: larger memory is fetched from the system and given back every time."""
+_LARGE_BLOCK = 1 << 28

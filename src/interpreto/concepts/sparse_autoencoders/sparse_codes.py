@@ -44,7 +44,7 @@ def largest(values: Float[Tensor, "n c"], k: int) -> tuple[Float[Tensor, "n k"],
     [1, 2]
     """
     size = values.shape[1] // _GROUP
-    if values.is_cuda or size < 4 * k:
+    if values.device.type != "cpu" or size < 4 * k:
         return values.topk(k, dim=1, sorted=False)
     whole = size * _GROUP
     members = values.detach()[:, :whole].reshape(len(values), _GROUP, size)
@@ -96,16 +96,16 @@ def top_of_batch(blocks: Iterable[Float[Tensor, "_ c"]], n_rows: int, k: int) ->
 def _candidates(values: Float[Tensor, " m"], count: int, least: float) -> Int[Tensor, " _"]:
     """Where values are that may be among the `count` largest, none of which is below `least`."""
     size = len(values) // _GROUP
-    if values.is_cuda or size < count:
+    if values.device.type != "cpu" or size < count:
         return values.topk(min(count, len(values)), sorted=False).indices
     whole = size * _GROUP
     maxima = values[:whole].view(_GROUP, size).amax(dim=0)
     if least == float("-inf"):
         least = float(maxima.topk(count, sorted=False).values.min())
-    groups = (maxima >= least).nonzero()[:, 0]
+    groups = (~(maxima < least)).nonzero()[:, 0]  # a NaN is among the largest
     inside = groups + torch.arange(0, whole, size)[:, None]
     near = torch.cat([inside.flatten(), torch.arange(whole, len(values))])
-    return near[values[near] >= least]
+    return near[~(values[near] < least)]
 
 
 def decoded(codes: SparseCodes, dictionary: Float[Tensor, "c d"]) -> Float[Tensor, "n d"]:

@@ -15,7 +15,7 @@ from interpreto.concepts.sparse_autoencoders.base import Parameters, SAEConcepts
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder
 from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, largest, top_of_rows
 from interpreto.concepts.sparse_autoencoders.start import Start
-from interpreto.concepts.sparse_autoencoders.training import Training
+from interpreto.concepts.sparse_autoencoders.training import Training, in_cache
 
 
 @final
@@ -27,8 +27,10 @@ class TopKSAE(LinearSparseAutoencoder):
 
     def encode(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """The `k` largest of each row; the gradient flows through them."""
-        values, columns = map(torch.cat, zip(*(largest(p, self.k) for p in self.blocks(activations)), strict=True))
-        return values.new_zeros(len(values), self.nb_concepts).scatter_(1, columns, torch.relu(values))
+        p = self.pre_activations(activations)
+        values, columns = map(torch.cat, zip(*(largest(rows, self.k) for (rows,) in in_cache(p)), strict=True))
+        codes = torch.zeros_like(p) if p.requires_grad else p.zero_()  # new memory takes longer than the choice
+        return codes.scatter_(1, columns, torch.relu(values))
 
 
 @final

@@ -149,7 +149,7 @@ def train(
 
 def in_cache(*tensors: Float[Tensor, "n _"]) -> Iterator[tuple[Tensor, ...]]:
     """Some rows of each at a time, few enough to stay in the processor's cache from one operation to the next."""
-    n_rows = len(tensors[0]) if tensors[0].is_cuda else _IN_CACHE // tensors[0].shape[1]
+    n_rows = _IN_CACHE // tensors[0].shape[1] if tensors[0].device.type == "cpu" else len(tensors[0])
     return zip(*(torch.split(tensor, max(1, n_rows)) for tensor in tensors), strict=True)
 
 
