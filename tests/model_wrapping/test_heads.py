@@ -22,7 +22,8 @@ def test_head_runs_where_it_is_read(name, task):
         scorer.scores([text], [keep])
     finally:
         handle.remove()
-    assert sum(rows) == len(keep) * len(text.readout.slots)
+    known = text.untouched_read is not None  # a masked language model was asked for its own answers
+    assert sum(rows) == (len(keep) - known * int(keep.all(dim=1).sum())) * len(text.readout.slots)
 
 
 @pytest.mark.parametrize(("name", "task"), [(n, t) for n, t in PAIRS if t in (CAUSAL, SEQ2SEQ, MASKED)])

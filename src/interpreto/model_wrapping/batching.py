@@ -19,7 +19,7 @@ _WORK = 2e11  # operations
 _TOKENS = (512, 4096)
 _TOKENS_ON_GPU = (1024, 65536)
 _SHARE_OF_MEMORY = 0.4
-_FILLED = 256  # tokens of one backward pass that keep a processor busy; below it, targets share one
+_FILLED = 512  # tokens of one backward pass that keep a processor busy; below it, targets share one
 _FILLED_ON_GPU = 4096
 # What a pass costs beside its tokens, in tokens: a fixed number, and more for small models, whose time goes in calls.
 _FIXED, _PER_BLOCK, _MOST = 48, 2e7, 256

@@ -18,7 +18,7 @@ from torch.nn.functional import linear
 
 from interpreto.model_wrapping.hooks import hooked
 
-_LOGITS_AT_ONCE = 2**22  # of the whole vocabulary, where log-probabilities are made from them
+_LOGITS_AT_ONCE = 2**20  # that are kept at a time, where log-probabilities are made from all of them
 _LOGITS_AT_ONCE_ON_GPU = 2**27
 
 
@@ -53,7 +53,7 @@ def head_answering(
         positions: Where it is read.
         columns: Which of its columns.
         normalised: Whether to answer with log-probabilities in place of logits. No logits of the whole vocabulary are
-            kept: their normaliser is summed up over a few rows at a time.
+            kept: their normaliser is summed up over a part of it at a time.
     """
     index = columns.to(head.weight.device)
     weight = head.weight[index]
@@ -121,7 +121,7 @@ def _is_plain(head: nn.Module | None) -> TypeGuard[nn.Linear]:
 
 
 def log_normaliser(hidden: Float[Tensor, "b m d"], head: nn.Linear) -> Float[Tensor, "b m"]:
-    """`log sum_v exp(w_v . h + b_v)` over the vocabulary, in float32, a few rows at a time.
+    """`log sum_v exp(w_v . h + b_v)` over the vocabulary, in float32, a part of the vocabulary at a time.
 
     Differentiable in the hidden states: the gradient, the mean of the rows of the weight under the softmax, is made on
     the way, so that any number of targets costs two products with the weight and keeps no logits.
@@ -129,16 +129,23 @@ def log_normaliser(hidden: Float[Tensor, "b m d"], head: nn.Linear) -> Float[Ten
     rows = hidden.flatten(0, 1)
     limit = _LOGITS_AT_ONCE_ON_GPU if rows.is_cuda else _LOGITS_AT_ONCE
     differentiable = torch.is_grad_enabled() and hidden.requires_grad
-    sums, slopes = [], []
     with torch.no_grad():
-        for some in torch.split(rows, max(1, limit // head.out_features)):
-            logits = linear(some, head.weight, head.bias).float()
-            sums.append(logits.logsumexp(dim=-1))
+        largest = torch.full((len(rows), 1), -torch.inf, device=rows.device)
+        total = torch.zeros_like(largest)  # of exponentials less the largest logit so far
+        slope = torch.zeros(rows.shape if differentiable else (1, 1), device=rows.device)
+        size = max(1, limit // len(rows))
+        biases = [None] * head.out_features if head.bias is None else torch.split(head.bias, size)
+        for weight, bias in zip(torch.split(head.weight, size), biases, strict=False):
+            logits = linear(rows, weight, bias).float()
+            larger = torch.maximum(largest, logits.amax(dim=-1, keepdim=True))
+            shares, before = logits.sub_(larger).exp_(), (largest - larger).exp()
+            total = total * before + shares.sum(dim=-1, keepdim=True)
             if differentiable:
-                slopes.append(logits.softmax(dim=-1).to(head.weight.dtype) @ head.weight)
-    found = torch.cat(sums)
+                slope = slope * before + (shares.to(weight.dtype) @ weight).float()
+            largest = larger
+        found = (largest + total.log())[:, 0]
     if differentiable:
-        found = found + ((rows - rows.detach()).float() * torch.cat(slopes).float()).sum(dim=-1)
+        found = found + ((rows - rows.detach()).float() * (slope / total)).sum(dim=-1)
     return found.view(hidden.shape[:2])
 
 

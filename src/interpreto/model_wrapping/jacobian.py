@@ -36,7 +36,8 @@ def gradients_of(
     if not sums.requires_grad:
         yield [None] * len(inputs)
         return
-    for chunk in torch.split(torch.arange(most), budget.targets_at_once(tokens)):
+    passes = -(-most // budget.targets_at_once(tokens))
+    for chunk in torch.tensor_split(torch.arange(most), passes):
         found = _batched(sums[chunk], inputs) if len(chunk) > 1 else None
         yield found or _one_by_one(sums[chunk], inputs)
 
