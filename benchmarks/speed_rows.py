@@ -76,7 +76,9 @@ def explainer_of(case: Case, method: str, **options: Any) -> Any:
             options["removal"] = HIDDEN
     mode = "log_softmax" if case.log else "logits"
     model, tokenizer = case.subject.model, case.subject.tokenizer
-    return getattr(interpreto, method)(model, tokenizer, granularity="token", inference_mode=mode, **options)
+    return getattr(interpreto, method)(
+        model, tokenizer, granularity="token", inference_mode=mode, progress=False, **options
+    )
 
 
 def arguments_of(case: Case) -> tuple[Any, Any]:

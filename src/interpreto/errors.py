@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from operator import index
 from types import FrameType
 from typing import Any
@@ -17,6 +18,9 @@ from typing import Any
 
 class InterpretoError(Exception):
     """Root of the errors of this library."""
+
+    results: Mapping[int, Any] = {}
+    """What an explainer had finished when it failed, by the number of the input; so has a `KeyboardInterrupt`."""
 
 
 class InputError(InterpretoError, ValueError):
@@ -62,6 +66,13 @@ def check_count(name: str, value: Any, least: int) -> None:
         whole = None
     if whole is None or whole < least:
         raise InputError(f"{name}: expected a whole number, at least {least}, got {value!r}")
+
+
+def keep_results(error: BaseException, results: Mapping[int, Any], total: int) -> None:
+    """Give an exception what was finished before it, and say so in its note."""
+    error.results = results  # type: ignore[attr-defined]
+    if results and hasattr(error, "add_note"):  # from Python 3.11 on
+        error.add_note(f"{len(results)} of {total} texts were finished; their results are in this exception's .results")
 
 
 def warn(message: str) -> None:

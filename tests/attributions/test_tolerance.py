@@ -108,9 +108,9 @@ def test_only_new_inputs_are_run_and_texts_are_asked_for_together(method, monkey
         rows.extend(tuple(row) for row in input_ids.tolist())
         return forward(input_ids)
 
-    def called(self, texts, keeps):
+    def called(self, texts, keeps, finished=None):
         calls.append(len(texts))
-        return scores(self, texts, keeps)
+        return scores(self, texts, keeps, finished)
 
     explainer = make(method, model, tolerance=0.01 if method is Rise else 0.08)
     explainer(PLAYERS[0])  # the engine looks at the head once

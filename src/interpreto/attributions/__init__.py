@@ -1,6 +1,7 @@
 """Attributions: how much each element of a text contributes to each target."""
 
-from interpreto.attributions.base import AttributionExplainer, GradientExplainer, PathExplainer, PerturbationExplainer
+from interpreto.attributions.base import AttributionExplainer
+from interpreto.attributions.gradient import GradientExplainer, PathExplainer
 from interpreto.attributions.methods import (
     GradientShap,
     InputxGradient,
@@ -15,6 +16,7 @@ from interpreto.attributions.methods import (
     SquareGrad,
     VarGrad,
 )
+from interpreto.attributions.perturbation import PerturbationExplainer
 from interpreto.attributions.result import Attribution
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import Design, GradientExplainer, PerturbationExplainer, TokenScores, spread_of
 from interpreto.attributions.certainty import budget_message, check_tolerance, excess, next_count
+from interpreto.attributions.gradient import GradientExplainer, TokenScores, spread_of
 from interpreto.attributions.parts import IndependentParts, Parts
+from interpreto.attributions.perturbation import Design, PerturbationExplainer
+from interpreto.attributions.result import Attribution
 from interpreto.errors import check_count, warn
 from interpreto.model_wrapping import ExplainedText, Moments, Scorer
 
@@ -63,18 +65,28 @@ class SampledPerturbationExplainer(PerturbationExplainer):
     def _goes_on(self, design: Design) -> bool:
         if self.tolerance is None:
             return False
-        used = self.drawn(design.keep)
-        scores, errors = self._estimate(design)
-        size = design.scores.abs().amax(dim=0)
-        design.missing = excess(scores, errors, self.tolerance, size) if errors is not None else 0.0
-        design.notes = {f"n_{self.counted}_used": used, "tolerance_met": design.missing <= 1}
+        used = self._judge(design)
         if design.missing <= 1 or used >= self._most:
             return False
-        more = self.more_masks(design.keep, self.next_count(used, design.missing) - used, design.rng)
+        more = self.more_masks(design.keep, next_count(used, design.missing, self._most) - used, design.rng)
         if not len(more) or self.drawn(torch.cat([design.keep, more])) > self._most:
             return False
         design.grow(more)
         return True
+
+    def _judge(self, design: Design) -> int:
+        """Note how well the scores are known, and how much was drawn for them."""
+        used = self.drawn(design.keep)
+        scores, errors = self._estimate(design)
+        size = design.scores.abs().amax(dim=0)
+        design.missing = excess(scores, errors, self.tolerance or 0.0, size) if errors is not None else 0.0
+        design.notes = {f"n_{self.counted}_used": used, "tolerance_met": design.missing <= 1}
+        return used
+
+    def _explained(self, scorer: Scorer, design: Design) -> Attribution:
+        if self.tolerance is not None:  # anew, for it may have ended in the middle of a round
+            self._judge(design)
+        return super()._explained(scorer, design)
 
     def _finish(self, designs: Sequence[Design]) -> None:
         missing = {design.text.where: design.missing for design in designs if design.missing > 1}
@@ -94,7 +106,6 @@ class _Sample:
     rounds: int = 0
     used: int = 0
     missing: float = 0.0
-    found: TokenScores | None = field(default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +165,12 @@ class SampledGradientExplainer(GradientExplainer):
         baselines: Sequence[Float[Tensor, "_ _"]],
         lows: Sequence[Float[Tensor, " _"]] | None,
         highs: Sequence[Float[Tensor, " _"]] | None,
-    ) -> list[TokenScores]:
+    ) -> Iterator[tuple[int, TokenScores]]:
         samples = [_Sample(*own, self.kept()) for own in zip(texts, embeddings, baselines, strict=True)]
+        numbers = {id(sample): k for k, sample in enumerate(samples)}
         going = [(sample, self.n_samples) for sample in samples]
         while going:
+            more: list[tuple[_Sample, int]] = []
             for k, moments in scorer.moments(
                 [sample.text for sample, _ in going],
                 [sample.embedding for sample, _ in going],
@@ -165,13 +178,17 @@ class SampledGradientExplainer(GradientExplainer):
                 [partial(self._round, sample.text, sample.rounds, count) for sample, count in going],
                 parts=self.kept.labels(max(count for _, count in going)),
             ):
-                self._add(*going[k], moments)
-            going = [(sample, more) for sample, _ in going if (more := self._more(sample))]
+                sample, count = going[k]
+                found = self._add(sample, count, moments)
+                if further := self._more(sample):
+                    more.append((sample, further))
+                else:
+                    yield numbers[id(sample)], found
+            going = more
         missing = {sample.text.where: sample.missing for sample in samples if sample.missing > 1}
         if self.tolerance is not None and missing:
             name = type(self).__name__
             warn(budget_message(name, "samples", self.tolerance, missing, len(samples), self.max_samples))
-        return [sample.found for sample in samples if sample.found is not None]
 
     def _round(
         self, text: ExplainedText, number: int, count: int, embedding: Tensor, baseline: Tensor
@@ -182,7 +199,7 @@ class SampledGradientExplainer(GradientExplainer):
             rng = Generator().manual_seed(int(torch.randint(2**62, (), generator=rng)))
         return self.draw(embedding, baseline, spread_of(text, embedding), count, rng)
 
-    def _add(self, sample: _Sample, count: int, moments: Moments) -> None:
+    def _add(self, sample: _Sample, count: int, moments: Moments) -> TokenScores:
         """Take in what the gradients of a round said."""
         text, embedding = sample.text, sample.embedding.cpu()
 
@@ -201,7 +218,7 @@ class SampledGradientExplainer(GradientExplainer):
             seen = errors.masked_fill(~text.visible, 0.0)
             sample.missing = excess(scores, seen, self.tolerance, scores.abs().amax(dim=1))
             notes = {"n_samples_used": sample.used, "tolerance_met": sample.missing <= 1}
-        sample.found = TokenScores(tokens, None, errors, notes)
+        return TokenScores(tokens, None, errors, notes)
 
     def _more(self, sample: _Sample) -> int:
         """How many more points a text needs, in whole pairs; 0 where it needs none or may have none."""

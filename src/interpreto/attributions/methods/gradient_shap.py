@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import PathExplainer
+from interpreto.attributions.gradient import PathExplainer
 from interpreto.attributions.methods.gradients import check_noise, gaussian
 from interpreto.attributions.parts import Parts, StratifiedParts
 from interpreto.attributions.sampled import SampledGradientExplainer

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import GradientExplainer
+from interpreto.attributions.gradient import GradientExplainer
 from interpreto.model_wrapping import Moments
 
 

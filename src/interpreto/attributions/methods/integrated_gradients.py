@@ -1,6 +1,6 @@
 """Integrated gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import PathExplainer, TokenScores
+from interpreto.attributions.gradient import PathExplainer, TokenScores
 from interpreto.attributions.methods.path_integral import PathIntegral, Segment, integrate
 from interpreto.errors import InputError, check_count, warn
 from interpreto.model_wrapping import ExplainedText, Moments, Scorer
@@ -66,10 +66,12 @@ class IntegratedGradients(PathExplainer):
         baselines: Sequence[Float[Tensor, "_ _"]],
         lows: Sequence[Float[Tensor, " _"]] | None,
         highs: Sequence[Float[Tensor, " _"]] | None,
-    ) -> list[TokenScores]:
+    ) -> Iterator[tuple[int, TokenScores]]:
         if self.tolerance is None or lows is None or highs is None:
-            return super()._token_scores(scorer, texts, embeddings, baselines, lows, highs)
-        found = integrate(
+            yield from super()._token_scores(scorer, texts, embeddings, baselines, lows, highs)
+            return
+        found: dict[int, list[PathIntegral]] = {}
+        for k, targets in integrate(
             scorer,
             texts,
             embeddings,
@@ -79,28 +81,24 @@ class IntegratedGradients(PathExplainer):
             n_steps=self.n_steps,
             tolerance=self.tolerance,
             max_steps=self.max_steps,
-        )
+        ):
+            found[k] = targets
+            steps = [target.steps for target in targets]
+            yield k, TokenScores(torch.stack([target.scores for target in targets]), notes={"steps": steps})
         self._warn_of(texts, found)
-        return [
-            TokenScores(
-                torch.stack([target.scores for target in targets]),
-                notes={"steps": [target.steps for target in targets]},
-            )
-            for targets in found
-        ]
 
-    def _warn_of(self, texts: Sequence[ExplainedText], found: Sequence[Sequence[PathIntegral]]) -> None:
+    def _warn_of(self, texts: Sequence[ExplainedText], found: Mapping[int, Sequence[PathIntegral]]) -> None:
         """One warning for all targets that are not complete."""
         missing = {
             (k, t): integral.missing
-            for k, targets in enumerate(found)
+            for k, targets in found.items()
             for t, integral in enumerate(targets)
             if not integral.missing <= integral.tolerance
         }
         if missing:
             (k, t), most = max(missing.items(), key=lambda item: item[1])
             warn(
-                f"IntegratedGradients: {len(missing)} of {sum(map(len, found))} targets are not complete to "
+                f"IntegratedGradients: {len(missing)} of {sum(map(len, found.values()))} targets are not complete to "
                 f"{self.tolerance:g} of f(x) - f(baseline) after {self.max_steps} steps; most is missing for "
                 f"{texts[k].readout.targets[t].name!r:.40} of {texts[k].where}, {most:.1g}; see the gaps of the "
                 "results, and raise tolerance or max_steps"

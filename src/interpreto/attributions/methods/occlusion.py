@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.base import PerturbationExplainer
+from interpreto.attributions.perturbation import PerturbationExplainer
 
 
 @final

@@ -163,8 +163,8 @@ def integrate(
     n_steps: int,
     tolerance: float,
     max_steps: int,
-) -> list[list[PathIntegral]]:
-    """The integral for every target of every text; what one takes depends on no other.
+) -> Iterator[tuple[int, list[PathIntegral]]]:
+    """The integrals for the targets of each text, by its number, as they are known; what one takes depends on no other.
 
     Args:
         scorer: The engine.
@@ -184,6 +184,7 @@ def integrate(
         for t, (low, high) in enumerate(zip(lows[k], highs[k], strict=True))
     }
     new = [(place, Segment(0.0, 1.0, n_steps), math.inf) for place in integrals]
+    left = set(range(len(texts)))
     while new:
         found = ask([(place, segment) for place, segment, _ in new], gradients=True)
         for (place, segment, before), scores in zip(new, found, strict=True):
@@ -201,7 +202,9 @@ def integrate(
             if part.segment.points == 1:
                 integrals[place].add(segments.pop(1), part.scores / 3, abs(part.gap))
             new += [(place, segment, abs(part.gap)) for segment in segments]
-    return [[integrals[k, t] for t in range(len(highs[k]))] for k in range(len(texts))]
+        for k in sorted(left - {k for (k, _), _, _ in new}):
+            left.remove(k)
+            yield k, [integrals[k, t] for t in range(len(highs[k]))]
 
 
 Place = tuple[int, int]
