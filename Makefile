@@ -45,7 +45,6 @@ models: $(VENV)/dev ## train the shipped models anew from DATA
 	$(BIN)/python scripts/train_demo_models.py --data $(or $(DATA),../shared/data)
 
 bench: $(VENV)/dev ## measure speed and accuracy against the bare model, captum, shap and lime; write docs/speed.md
-	$(INSTALL) -e '.[bench]'
 	$(BENCH) benchmarks/speed.py
 	$(BENCH) benchmarks/accuracy.py
 	$(BENCH) benchmarks/tables.py

@@ -79,9 +79,8 @@ def summary(fits: list[dict[str, Any]]) -> str:
             f"{mean('l0'):.2f} ({off:.2f})",
             f"{mean('dead'):.1%} ({max(row['dead'] for row in own):.1%})",
             f"{mean('explained_variance'):.3f}",
-            f"{1000 * sum(row['cpu_seconds'] for row in own) / sum(row['steps'] for row in own):.1f}",
         ])  # fmt: skip
-    header = ["type", "seeds", "recovered", "mean cosine", "L0", "dead", "explained variance", "CPU ms a step"]
+    header = ["type", "seeds", "recovered", "mean cosine", "L0", "dead", "explained variance"]
     return table(header, lines)
 
 

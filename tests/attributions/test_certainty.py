@@ -95,6 +95,8 @@ CASES = {
     "KernelShap, 64": (KernelShap, {"n_perturbations": 64}),
     "KernelShap, 128": (KernelShap, {"n_perturbations": 128}),
     "Lime": (Lime, {}),
+    "Lime, barely enough": (Lime, {"n_perturbations": 24}),
+    "KernelShap, barely enough": (KernelShap, {"n_perturbations": 48}),
     "Rise": (Rise, {}),
     "Rise, 100": (Rise, {"n_perturbations": 100}),
     "Rise, keeping few": (Rise, {"keep_probability": 0.3}),
@@ -160,7 +162,19 @@ def test_too_few_draws_to_tell_have_infinite_errors():
     with pytest.warns(UserWarning, match="do not tell"):
         result = KernelShap(GameModel(8), wordpiece(), n_perturbations=6)(text)[0]
     assert result.std_errors.isposinf().all()
+    with pytest.warns(UserWarning, match="do not tell"):
+        assert Lime(GameModel(8), wordpiece(), n_perturbations=7)(text)[0].std_errors.isposinf().all()
     assert interpreto.Attribution.from_json(result.to_json()).std_errors.isposinf().all()
+
+
+def test_as_many_pairs_as_unknowns_leave_no_residuals_to_go_by():
+    """Nine elements: eight pairs solve for eight numbers, two more are too few to say how far off these are."""
+    keep = KernelShap(GameModel(9), wordpiece(), n_perturbations=256).masks(9, torch.Generator())
+    firsts = keep[: len(keep) // 2 : len(keep) // 24]
+    for pairs in (8, 10):
+        chosen = torch.cat([firsts[:pairs], ~firsts[:pairs]])
+        errors = KernelShap(GameModel(9), wordpiece()).std_errors(chosen, looked_up("network", chosen))
+        assert errors.isposinf().all()
 
 
 def test_a_generation_has_errors_where_it_has_scores():

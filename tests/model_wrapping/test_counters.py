@@ -34,12 +34,11 @@ def counted(model):
         counts.passes += 1
         counts.tokens += inputs["input_ids"].numel() + inputs.get("decoder_input_ids", torch.empty(0)).numel()
 
-    def after_head(_module, _args, output):
-        counts.head.append((output.shape[:-1].numel(), output.shape[-1]))
+    def after(_module, _args, output):
+        if output.logits.dim() == 3:
+            counts.head.append((output.logits.shape[:-1].numel(), output.logits.shape[-1]))
 
-    handles = [model.register_forward_pre_hook(before, with_kwargs=True)]
-    if model.get_output_embeddings() is not None:
-        handles.append(model.get_output_embeddings().register_forward_hook(after_head))
+    handles = [model.register_forward_pre_hook(before, with_kwargs=True), model.register_forward_hook(after)]
     try:
         yield counts
     finally:
@@ -208,6 +207,7 @@ def test_shared_beginnings_change_nothing(name, removal, monkeypatch):
         monkeypatch.setattr(reading, "pays", lambda *_, share=share: share)
         scorer, (text,) = engine(*case, removal=removal)
         keep = torch.cat([~torch.eye(len(text.elements)).bool(), torch.ones(1, len(text.elements)).bool()])
+        assert scorer._forward.looks_back_only  # found out before anything is counted
         with counted(model) as counts:
             found += scorer.scores([text], [keep])
         assert scorer.traits.found_out.get("beginnings", False) is share

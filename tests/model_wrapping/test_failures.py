@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from interpreto import InputxGradient
+from interpreto import InputxGradient, Saliency
 from interpreto.errors import ModelError
 from interpreto.model_wrapping import beginnings, reading
 from tests.architectures import CAUSAL, CLASSES, model_and_tokenizer
@@ -59,6 +59,48 @@ def test_gradients_are_halved_and_counted_once():
         found = InputxGradient(model, tokenizer)(texts, [0, 1, 2])
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.scores, other.scores, atol=1e-5, rtol=1e-4)
+
+
+def test_looking_at_a_text_is_halved_too():
+    """Without targets the model is asked first what it says of the texts."""
+    model, tokenizer = model_and_tokenizer("bert", CLASSES)
+    texts = [TEXT, TEXT + " and ran", TEXT + " home"]
+    expected = Saliency(model, tokenizer)(texts)
+    with failing(model, OUT[1], rows=1), pytest.warns(UserWarning, match="did not fit") as told:
+        found = Saliency(model, tokenizer)(texts)
+    assert len(told) == 1
+    for one, other in zip(found, expected, strict=True):
+        assert one.targets == other.targets
+        torch.testing.assert_close(one.scores, other.scores, atol=1e-5, rtol=1e-4)
+
+
+def test_models_that_warn_or_fail_backwards():
+    model, tokenizer = model_and_tokenizer("bert", CLASSES)
+    expected = InputxGradient(model, tokenizer)(TEXT, [[0, 1]])
+
+    class Odd(torch.autograd.Function):
+        error = FutureWarning("this will change")
+
+        @staticmethod
+        def forward(_context, values):
+            return values.clone()
+
+        @staticmethod
+        def backward(_context, gradient):
+            if isinstance(Odd.error, Warning):
+                warnings.warn(Odd.error, stacklevel=1)
+                return gradient
+            raise Odd.error
+
+    handle = model.classifier.register_forward_hook(lambda _module, _args, output: Odd.apply(output))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = InputxGradient(model, tokenizer)(TEXT, [[0, 1]])
+    torch.testing.assert_close(found[0].scores, expected[0].scores)
+    Odd.error = NotImplementedError("no second thoughts")
+    with pytest.raises(ModelError, match="no second thoughts"):
+        InputxGradient(model, tokenizer)(TEXT, [[0, 1]])
+    handle.remove()
 
 
 def test_no_room_for_a_single_row():

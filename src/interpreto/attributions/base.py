@@ -117,10 +117,16 @@ class AttributionExplainer(ABC):
         """The same as calling the explainer."""
         return self(inputs, targets)
 
-    @cached_property
+    @property
     def traits(self) -> Traits:
-        """What the engine knows of the model."""
-        return Traits(self.model, self.tokenizer)
+        """What the engine knows of the model, as it is now."""
+        if not self._known or not self._known[0].fits():
+            self._known[:] = [Traits(self.model, self.tokenizer)]
+        return self._known[0]
+
+    @cached_property
+    def _known(self) -> list[Traits]:
+        return []
 
     def _warn_of_options(self, task: Task) -> None:
         """Options of generation change nothing elsewhere."""

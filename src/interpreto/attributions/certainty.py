@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from interpreto.errors import InputError, check_count
@@ -102,8 +102,8 @@ def check_tolerance(tolerance: Any, name: str, first: int | None, most: Any) -> 
     """
     if tolerance is None:
         return
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not tolerance > 0:
-        raise InputError(f"tolerance: expected above 0, or None for n_{name} {name}, got {tolerance!r}")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
+        raise InputError(f"tolerance: expected above 0, or None for n_{name}, got {tolerance!r}")
     check_count(f"max_{name}", most, 1 if first is None else first)
 
 
@@ -125,3 +125,9 @@ def budget_message(method: str, name: str, tolerance: float, missing: dict[str, 
         f"least known is {where}, its largest standard error is {error}; see std_errors of the results, and raise "
         f"max_{name} or tolerance"
     )
+
+
+def tells_apart(keep: Bool[Tensor, "p g"]) -> bool:
+    """Whether a linear function of the elements, with its constant, is known from its values at these perturbations."""
+    rows = torch.cat([keep, torch.ones(len(keep), 1, dtype=torch.bool)], dim=1)
+    return bool(torch.linalg.matrix_rank(rows.double()) == rows.shape[1])

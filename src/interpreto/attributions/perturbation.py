@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from interpreto.attributions.base import AttributionExplainer
+from interpreto.attributions.certainty import tells_apart
 from interpreto.attributions.result import Attribution
 from interpreto.errors import warn
 from interpreto.model_wrapping import ExplainedText, Scorer
@@ -177,7 +178,7 @@ class PerturbationExplainer(AttributionExplainer):
 
     def _warn_of_few(self, texts: Sequence[ExplainedText], designs: Sequence[Bool[Tensor, "_ _"]]) -> None:
         """One warning for all texts whose elements the perturbations do not tell apart."""
-        short = [k for k, keep in enumerate(designs) if not _tells_apart(keep)]
+        short = [k for k, keep in enumerate(designs) if not tells_apart(keep)]
         if short:
             k = max(short, key=lambda k: len(texts[k].elements))
             g = len(texts[k].elements)
@@ -190,9 +191,3 @@ class PerturbationExplainer(AttributionExplainer):
 
     def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
         return super()._scorer(task, self.removal)
-
-
-def _tells_apart(keep: Bool[Tensor, "p g"]) -> bool:
-    """Whether a linear function of the elements, with its constant, is known from its values at these perturbations."""
-    rows = torch.cat([keep, torch.ones(len(keep), 1, dtype=torch.bool)], dim=1)
-    return bool(torch.linalg.matrix_rank(rows.double()) == rows.shape[1])

@@ -168,23 +168,29 @@ class SampledGradientExplainer(GradientExplainer):
     ) -> Iterator[tuple[int, TokenScores]]:
         samples = [_Sample(*own, self.kept()) for own in zip(texts, embeddings, baselines, strict=True)]
         numbers = {id(sample): k for k, sample in enumerate(samples)}
+        rough: dict[int, TokenScores] = {}  # of texts that need more points
         going = [(sample, self.n_samples) for sample in samples]
-        while going:
-            more: list[tuple[_Sample, int]] = []
-            for k, moments in scorer.moments(
-                [sample.text for sample, _ in going],
-                [sample.embedding for sample, _ in going],
-                [sample.baseline for sample, _ in going],
-                [partial(self._round, sample.text, sample.rounds, count) for sample, count in going],
-                parts=self.kept.labels(max(count for _, count in going)),
-            ):
-                sample, count = going[k]
-                found = self._add(sample, count, moments)
-                if further := self._more(sample):
-                    more.append((sample, further))
-                else:
-                    yield numbers[id(sample)], found
-            going = more
+        try:
+            while going:
+                more: list[tuple[_Sample, int]] = []
+                for i, moments in scorer.moments(
+                    [sample.text for sample, _ in going],
+                    [sample.embedding for sample, _ in going],
+                    [sample.baseline for sample, _ in going],
+                    [partial(self._round, sample.text, sample.rounds, count) for sample, count in going],
+                    parts=self.kept.labels(max(count for _, count in going)),
+                ):
+                    sample, count = going[i]
+                    k = numbers[id(sample)]
+                    rough[k] = self._add(sample, count, moments)
+                    if further := self._more(sample):
+                        more.append((sample, further))
+                    else:
+                        yield k, rough.pop(k)
+                going = more
+        except Exception:
+            yield from rough.items()
+            raise
         missing = {sample.text.where: sample.missing for sample in samples if sample.missing > 1}
         if self.tolerance is not None and missing:
             name = type(self).__name__

@@ -102,23 +102,29 @@ class Budget:
         Raises:
             ModelError: Memory does not suffice for a single row.
         """
+        most = len(batch)
         waiting = [batch]
         while waiting:
             part = waiting.pop()
-            if self._fits(part, work):
-                continue
-            half = len(part) // 2
-            waiting += [part[half:], part[:half]]
-            if self.rows is None:
-                self.tokens = max(1, self.tokens // 2)
-            else:
-                self.rows = half
-            if not self._told:
-                warn(
-                    f"memory: {len(part)} rows at once did not fit, going on with {half} and fewer; "
-                    f"batch_size={half} saves the time of the try"
-                )
-                self._told = True
+            if len(part) > most:
+                waiting += [part[most:], part[:most]]
+            elif not self._fits(part, work):
+                most = len(part) // 2
+                self._shrink(len(part), most)
+                waiting.append(part)
+
+    def _shrink(self, rows: int, half: int) -> None:
+        """Run less at once from now on, and say so."""
+        if self.rows is None:
+            self.tokens = max(1, self.tokens // 2)
+        else:
+            self.rows = half
+        if not self._told:
+            warn(
+                f"memory: {rows} rows at once did not fit, going on with {half} and fewer; batch_size={half} saves the "
+                "time of the try"
+            )
+            self._told = True
 
     def _fits(self, part: Sequence[T], work: Callable[[Sequence[T]], None]) -> bool:
         """Do the work; false where memory did not suffice, whose leftovers are freed when this returns."""
@@ -140,7 +146,7 @@ class Budget:
         return False
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error says that memory did not suffice."""
     text = str(error)
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.errors import InterpretoError
+from interpreto.model_wrapping.batching import is_out_of_memory
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, untouched_rows
 from interpreto.model_wrapping.prefixes import KeysValues, Past, beginning
@@ -69,14 +70,16 @@ class Beginnings:
             try:
                 found = Beginning([], self.forward.read(row, [text], past)[0])
                 found.layers.extend(past.layers())
-                if not self.known:
+                if not self.known and bool(found.read.isfinite().all()):
                     slots = torch.tensor(text.readout.slots)[text.reads[0]]
                     middle = int(slots.max() + 1) // 2
                     again = self.forward.read(row, [text], found.past(middle, 1))[0]
                     known[_KNOWN] = _close(found.read[slots >= middle], again[slots >= middle], found.layers)
-            except (InterpretoError, RuntimeError, AttributeError):
+            except (InterpretoError, RuntimeError, AttributeError, TypeError, LookupError) as error:
+                if is_out_of_memory(error) or is_out_of_memory(error.__cause__):
+                    return None  # says nothing of the model
                 known[_KNOWN] = False
-        return found if known[_KNOWN] else None
+        return found if known.get(_KNOWN) else None
 
 
 def _close(one: Tensor, other: Tensor, layers: list[KeysValues]) -> bool:

@@ -15,9 +15,10 @@ from torch.nn.functional import pad
 from interpreto.errors import InputError, ModelError
 from interpreto.model_wrapping.beginnings import Beginning, Beginnings
 from interpreto.model_wrapping.explained_text import ExplainedText
-from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
+from interpreto.model_wrapping.forward import Forward, blamed_on_model, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import replaced_embeddings, untouched
 from interpreto.model_wrapping.jacobian import gradients_of
+from interpreto.model_wrapping.prefixes import row_size
 from interpreto.model_wrapping.rows import Rows
 from interpreto.text import Sample
 from interpreto.types import Task
@@ -207,7 +208,7 @@ class Gradients:
                 scores.append(readout.scores(values[None, : len(readout.reads)], self.forward.mode)[0, job.targets])
                 refuse_nan(scores[-1].detach(), job.text)
             found = [list[Tensor]() for _ in batch]
-            for chunk in gradients_of(scores, streams, self.forward.budget) if gradients else ():
+            for chunk in self._gradients_of(rows, scores, streams) if gradients else ():
                 size = next((len(of_stream) for of_stream in chunk if of_stream is not None), max(map(len, scores)))
                 filled = [x.new_zeros(size, *x.shape) if g is None else g for g, x in zip(chunk, streams, strict=True)]
                 filled = [pad(gradient, (0, 0, length, 0)) for gradient in filled]
@@ -215,6 +216,12 @@ class Gradients:
                     found[i].append(self._flat(jobs[point.job], [of_stream[:, i] for of_stream in filled]))
         for point, score, own in zip(batch, scores, found, strict=True):
             totals[point.job].add(point, score.detach(), torch.cat(own)[: len(score)] if gradients else None)
+
+    def _gradients_of(
+        self, rows: Rows, scores: Sequence[Tensor], streams: Sequence[Tensor]
+    ) -> Iterator[list[Tensor | None]]:
+        with blamed_on_model(rows):
+            yield from gradients_of(scores, streams, self.forward.budget)
 
     def _point_streams(self, jobs: Sequence[_Job], batch: Sequence[_Point], rows: Rows) -> list[Tensor]:
         """The points as the model's input embeddings, one tensor `(b, l, d)` a stream."""
@@ -247,7 +254,7 @@ class Gradients:
             context = contexts[job.number]
             # A kind of its own: nothing else goes on from the same context.
             kind = -1 - job.number if context else self.forward.kind(job.text)
-            sizes.append((kind, len(job.text.sample.tokens) - context))
+            sizes.append((kind, row_size(len(job.text.sample.tokens), context)))
         order = sorted(range(len(jobs)), key=sizes.__getitem__)
         points = (
             _Point(k, number, value, weight) for k in order for number, (value, weight) in enumerate(jobs[k].points())

@@ -21,6 +21,8 @@ from interpreto.model_wrapping.hooks import hooked
 _LOGITS_AT_ONCE = 2**20  # that are kept at a time, where log-probabilities are made from all of them
 _LOGITS_AT_ONCE_ON_GPU = 2**27
 
+_LEAST = -1e30  # in place of minus infinity, whose differences are no numbers
+
 
 @contextmanager
 def head_at(head: nn.Module | None, positions: Int[Tensor, "b m"]) -> Iterator[list[int]]:
@@ -88,7 +90,7 @@ def after_head(head: nn.Module | None, run: Callable[[], Float[Tensor, "b l v"]]
         head: The head.
         run: A pass over a batch of one row; returns the logits.
     """
-    if not _is_plain(head):
+    if not is_plain(head):
         return AfterHead.UNKNOWN
     heard: list[Tensor] = []
     first = torch.zeros(1, 1, dtype=torch.long)
@@ -109,12 +111,14 @@ def after_head(head: nn.Module | None, run: Callable[[], Float[Tensor, "b l v"]]
     return AfterHead.EACH if same else AfterHead.UNKNOWN
 
 
-def _is_plain(head: nn.Module | None) -> TypeGuard[nn.Linear]:
+def is_plain(head: nn.Module | None) -> TypeGuard[nn.Linear]:
     """Whether a head is a plain linear layer, with its weights in place and nobody else's hand on it."""
     return (
         isinstance(head, nn.Linear)
         and type(head).forward is nn.Linear.forward
         and "forward" not in head.__dict__
+        and not head._forward_hooks
+        and not head._forward_pre_hooks
         and not head.weight.is_meta
         and head.out_features > 2
     )
@@ -130,7 +134,7 @@ def log_normaliser(hidden: Float[Tensor, "b m d"], head: nn.Linear) -> Float[Ten
     limit = _LOGITS_AT_ONCE_ON_GPU if rows.is_cuda else _LOGITS_AT_ONCE
     differentiable = torch.is_grad_enabled() and hidden.requires_grad
     with torch.no_grad():
-        largest = torch.full((len(rows), 1), -torch.inf, device=rows.device)
+        largest = torch.full((len(rows), 1), _LEAST, device=rows.device)
         total = torch.zeros_like(largest)  # of exponentials less the largest logit so far
         slope = torch.zeros(rows.shape if differentiable else (1, 1), device=rows.device)
         size = max(1, limit // len(rows))

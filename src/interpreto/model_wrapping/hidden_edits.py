@@ -12,7 +12,6 @@ from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import untouched, visited
 from interpreto.model_wrapping.readers import places_of, shaped
-from interpreto.model_wrapping.rows import Rows
 from interpreto.model_wrapping.split_points import SplitPoint
 
 Edit = Callable[[int, Tensor], Tensor]
@@ -30,27 +29,25 @@ def edited_scores(
     places = places_of(forward.traits, [point])
     forward.find_out()
     found: list[Tensor] = [torch.empty(0)] * len(texts)
+
+    def run(batch: Sequence[tuple[int, int]]) -> None:
+        own = [texts[k] for k, _ in batch]
+        batch_rows = forward.rows(texts, rows, batch)
+        lengths = batch_rows.streams[-1 if point.in_decoder else 0].lengths.tolist()
+
+        def visit(_name: str, hidden: Tensor) -> Tensor:
+            changed = shaped(hidden, batch_rows, point).clone()
+            for row, (k, _) in enumerate(batch):
+                changed[row, : lengths[row]] = edit(k, changed[row, : lengths[row]]).to(changed)
+            return changed.reshape(hidden.shape)
+
+        with visited(places, visit):
+            read = forward.read(batch_rows, own).cpu()
+        for (k, _), text, values in zip(batch, own, read, strict=True):
+            found[k] = text.readout.scores(values[None, : len(text.readout.reads)], forward.mode)[0]
+            refuse_nan(found[k], text)
+
     with untouched(forward.traits.model), torch.no_grad():
         for batch in forward.batches(texts, rows):
-            batch_rows = forward.rows(texts, rows, batch)
-            own = [texts[k] for k, _ in batch]
-            lengths = batch_rows.streams[-1 if point.in_decoder else 0].lengths.tolist()
-
-            def visit(
-                name: str,
-                hidden: Tensor,
-                batch: list[tuple[int, int]] = batch,
-                batch_rows: Rows = batch_rows,
-                lengths: list[int] = lengths,
-            ) -> Tensor:
-                changed = shaped(hidden, batch_rows, point).clone()
-                for row, (k, _) in enumerate(batch):
-                    changed[row, : lengths[row]] = edit(k, changed[row, : lengths[row]]).to(changed)
-                return changed.reshape(hidden.shape)
-
-            with visited(places, visit):
-                read = forward.read(batch_rows, own).cpu()
-            for (k, _), text, values in zip(batch, own, read, strict=True):
-                found[k] = text.readout.scores(values[None, : len(text.readout.reads)], forward.mode)[0]
-                refuse_nan(found[k], text)
+            forward.budget.in_halves(batch, run)
     return found

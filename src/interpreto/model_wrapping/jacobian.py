@@ -51,7 +51,7 @@ def _batched(sums: Float[Tensor, " k"], inputs: Sequence[Tensor]) -> list[Tensor
             found = torch.autograd.grad(
                 sums, inputs, directions, retain_graph=True, allow_unused=True, is_grads_batched=True
             )
-    except (RuntimeError, UserWarning) as error:
+    except (RuntimeError, Warning) as error:
         if is_out_of_memory(error):
             raise
         return None

@@ -15,10 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
+from interpreto.errors import ModelError
 from interpreto.model_wrapping.batching import Budget
 
 KeysValues = tuple[Float[Tensor, "1 _ l _"], Float[Tensor, "1 _ l _"]]
 
+_REMEMBERED = 4  # remembered tokens that take as much memory as one that is run
 _GAIN = 0.9  # sharing must promise at most this share of the plain way's cost
 
 
@@ -35,11 +37,20 @@ class Past:
     cache: DynamicCache = field(default_factory=DynamicCache)
 
     def layers(self) -> list[KeysValues]:
-        """Keys and values of each layer."""
+        """Keys and values of each layer.
+
+        Raises:
+            ModelError: The model remembers something else.
+        """
         cache: Any = self.cache
         if hasattr(cache, "layers"):
-            return [(layer.keys, layer.values) for layer in cache.layers]
-        return list(zip(cache.key_cache, cache.value_cache, strict=True))  # before transformers 4.54
+            found = [(layer.keys, layer.values) for layer in cache.layers]
+        else:  # before transformers 4.54
+            found = list(zip(cache.key_cache, cache.value_cache, strict=True))
+        plain = [isinstance(tensor, Tensor) and tensor.dim() == 4 for pair in found for tensor in pair]
+        if not plain or not all(plain) or len({tensor.shape[2] for pair in found for tensor in pair}) != 1:
+            raise ModelError("model: expected keys and values of every token from every layer, got something else")
+        return found
 
 
 def beginning(layers: Sequence[KeysValues], length: int, rows: int) -> Past:
@@ -72,7 +83,7 @@ def shared_batches(starts: Sequence[int], length: int, budget: Budget) -> list[l
     for row in sorted(range(len(starts)), key=lambda row: -starts[row]):
         if batches:
             earlier = (starts[batches[-1][-1]] - starts[row]) * len(batches[-1])
-            fits = len(batches[-1]) < budget.rows_at_once(length - starts[row])
+            fits = len(batches[-1]) < budget.rows_at_once(row_size(length, starts[row]))
             if fits and waste + earlier <= budget.overhead:
                 waste += earlier
                 batches[-1].append(row)
@@ -80,6 +91,11 @@ def shared_batches(starts: Sequence[int], length: int, budget: Budget) -> list[l
         batches.append([row])
         waste = 0
     return batches
+
+
+def row_size(length: int, remembered: int) -> int:
+    """How many tokens a row counts for where its first ones are remembered: their keys and values take memory, too."""
+    return length - remembered + remembered // _REMEMBERED
 
 
 def pays(starts: Sequence[int], length: int, budget: Budget) -> bool:

@@ -136,11 +136,15 @@ class Scorer:
             return []
         found: list[Tensor] = [torch.empty(0)] * len(texts)
         everything = untouched_rows(texts)
+
+        def look(batch: Sequence[tuple[int, int]]) -> None:
+            logits = self._forward.logits(self._forward.rows(texts, everything, batch)).float().cpu()
+            for (k, _), row in zip(batch, logits, strict=True):
+                found[k] = row[: len(texts[k].readout.slots)]
+
         with untouched(self.traits.model), torch.no_grad():
             for batch in self._forward.batches(texts, everything):
-                logits = self._forward.logits(self._forward.rows(texts, everything, batch)).float().cpu()
-                for (k, _), row in zip(batch, logits, strict=True):
-                    found[k] = row[: len(texts[k].readout.slots)]
+                self._forward.budget.in_halves(batch, look)
         for text, logits in zip(texts, found, strict=True):
             refuse_nan(logits, text)
         return found

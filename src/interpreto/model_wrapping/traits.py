@@ -50,6 +50,7 @@ class Traits:
                 "model: expected one whose input is the text alone, got one with a learned prompt before it, which "
                 "moves every place that is read; adapters (LoRA and others) are fine"
             )
+        _ = self._ends
         embeddings = self.embeddings[0]
         if any(parameter.is_meta for parameter in embeddings.parameters()):
             raise ModelError("model: expected a model with weights, got one on the meta device; load its weights first")
@@ -68,14 +69,15 @@ class Traits:
     @cached_property
     def base(self) -> PreTrainedModel:
         """The transformers model inside compiled and PEFT-wrapped ones; never used to run it."""
-        model: Any = self.model
-        while True:
-            if hasattr(model, "_orig_mod"):
-                model = model._orig_mod
-            elif hasattr(model, "get_base_model"):
-                model = model.get_base_model()
-            else:
-                return model  # type: ignore[no-any-return]
+        return _unwrapped(self.model)
+
+    def fits(self) -> bool:
+        """Whether the model still has the embeddings and heads that were looked at; users may put others in."""
+        return all(one is other for one, other in zip(self._ends, _ends(_unwrapped(self.model)), strict=True))
+
+    @cached_property
+    def _ends(self) -> list[Any]:
+        return _ends(self.base)
 
     @property
     def runner(self) -> Any:
@@ -334,3 +336,19 @@ class Traits:
             "model: expected one that classifies texts or tokens, fills masks, answers questions or generates, got "
             f"{type(self.base).__name__}, {found}; load it with an AutoModelFor... class that has a head"
         )
+
+
+def _unwrapped(model: Any) -> PreTrainedModel:
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif hasattr(model, "get_base_model"):
+            model = model.get_base_model()
+        else:
+            return model  # type: ignore[no-any-return]
+
+
+def _ends(base: Any) -> list[Any]:
+    """The modules that a model begins and ends with, and their weights."""
+    ends = [base.get_input_embeddings(), base.get_output_embeddings(), getattr(base, "score", None)]
+    return [*ends, *(getattr(end, "weight", None) for end in ends)]

@@ -260,7 +260,7 @@ def test_numbers_of_few_digits_are_asked_for_no_more_than_they_have():
     [
         ({"n_steps": 0}, "n_steps: expected a whole number, at least 1, got 0"),
         ({"max_steps": 8}, "max_steps: expected a whole number, at least 12, got 8"),
-        ({"tolerance": 0.0}, "tolerance: expected above 0, or None for n_steps points, got 0.0"),
+        ({"tolerance": 0.0}, "tolerance: expected above 0, or None for n_steps, got 0.0"),
         ({"tolerance": float("nan")}, "tolerance: expected above 0"),
     ],
 )

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from interpreto.attributions.certainty import check_tolerance
 from interpreto.attributions.gradient import PathExplainer, TokenScores
 from interpreto.attributions.methods.path_integral import PathIntegral, Segment, integrate
-from interpreto.errors import InputError, check_count, warn
+from interpreto.errors import check_count, warn
 from interpreto.model_wrapping import ExplainedText, Moments, Scorer
 
 
@@ -43,10 +44,7 @@ class IntegratedGradients(PathExplainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("n_steps", self.n_steps, 1)
-        if self.tolerance is not None:
-            check_count("max_steps", self.max_steps, self.n_steps)
-            if not self.tolerance > 0:
-                raise InputError(f"tolerance: expected above 0, or None for n_steps points, got {self.tolerance!r}")
+        check_tolerance(self.tolerance, "steps", self.n_steps, self.max_steps)
 
     def points(
         self, embedding: Float[Tensor, "l d"], baseline: Float[Tensor, "l d"], spread: float, rng: Generator

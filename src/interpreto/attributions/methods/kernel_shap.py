@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from interpreto.attributions.certainty import check_tolerance
+from interpreto.attributions.certainty import check_tolerance, student
 from interpreto.attributions.methods.designs import subsets
 from interpreto.attributions.methods.regression import constrained
 from interpreto.attributions.sampled import SampledPerturbationExplainer
 from interpreto.errors import check_count
+
+_FREEDOM = 3  # pairs beyond what is solved for, below which residuals say too little
 
 
 @final
@@ -82,12 +84,13 @@ class KernelShap(SampledPerturbationExplainer):
         return constrained(coalition, value, weights, scores[1], total)
 
     def std_errors(self, keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"]) -> Float[Tensor, "t _"]:
-        """Those of stratified sampling without repetition; infinite where the coalitions do not tell elements apart.
+        """Those of stratified sampling without repetition; infinite where pairs are no more than what they solve for.
 
         A coalition `z` and its complement have opposite features, `x` and `-x` with `x` the part of `z` that sums to 0,
         so a pair counts by the difference `r` of its residuals, divided by one less its leverage (HC3). With the normal
         matrix `H = sum 2 w x x^T` the covariance is `H^-1 sum_s (1 - m_s / M_s) C_s H^-1`: `C_s` is that of the sum of
-        `w r x` over the `m_s` pairs of stratum s, of `M_s` that there are.
+        `w r x` over the `m_s` pairs of stratum s, of `M_s` that there are. Errors are widened by Student's factor for
+        as many degrees of freedom as there are pairs beyond the g - 1 numbers that are solved for.
         """
         g = keep.shape[1]
         coalition, value, weights = _between(keep, scores)
@@ -95,7 +98,10 @@ class KernelShap(SampledPerturbationExplainer):
         x = z - z.mean(dim=1, keepdim=True)
         w = weights[: len(z), None]
         normal = 2 * x.T @ (w * x) + torch.ones(g, g, dtype=torch.float64)  # the sum is fixed by the constraint
-        if not len(z) or torch.linalg.matrix_rank(normal, hermitian=True) < g:
+        freedom = len(z) - (g - 1)
+        known = len(z) == 2 ** (g - 1) - 1  # all coalitions
+        solvable = len(z) > 0 and int(torch.linalg.matrix_rank(normal, hermitian=True)) == g
+        if g < 2 or not solvable or (freedom < _FREEDOM and not known):
             return torch.full((scores.shape[1], g), 0.0 if g < 2 else torch.inf, dtype=torch.float64)
         pull: Tensor = torch.linalg.solve(normal, x.T).T  # (m, g)
         fitted = self.aggregate(keep, scores).double()
@@ -104,6 +110,8 @@ class KernelShap(SampledPerturbationExplainer):
         rest = w * rest / (1 - leverage).clamp(min=0.05)
         variance = torch.zeros(scores.shape[1], g, dtype=torch.float64)
         sizes = torch.minimum(z.sum(dim=1), g - z.sum(dim=1)).long()
+        if not known and all(int((sizes == size).sum()) == _pairs(g, size) for size in set(sizes.tolist())):
+            return torch.full_like(variance, torch.inf)  # sizes of which nothing was drawn
         for size in set(sizes.tolist()):
             own = sizes == size
             m, all_pairs = int(own.sum()), _pairs(g, size)
@@ -112,7 +120,7 @@ class KernelShap(SampledPerturbationExplainer):
                 if m > 1:
                     units = (units - units.mean(dim=1, keepdim=True)) * (m / (m - 1)) ** 0.5
                 variance += (1 - m / all_pairs) * units.square().sum(dim=1)
-        return variance.sqrt()
+        return variance if known else variance.sqrt() * student(freedom)
 
 
 def coalitions(

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from interpreto.attributions.certainty import student, tells_apart
+
 
 def ridge(
     keep: Bool[Tensor, "p g"], scores: Float[Tensor, "p t"], weights: Float[Tensor, " p"], penalty: float
@@ -32,7 +34,8 @@ def ridge_errors(
 
     The sandwich `H^-1 sum_p (s_p e_p x_p) (s_p e_p x_p)^T H^-1` with shares `s` of the weights, residuals `e`, features
     `x` and the normal matrix `H`. A perturbation pulls the fit towards itself, so residuals are divided by one less
-    their leverage, to the power of 1/2 (known as HC2).
+    their leverage, to the power of 1/2 (known as HC2), and errors are widened by Student's factor. Infinite where the
+    perturbations do not tell the elements apart.
 
     Args:
         keep: Keep-vectors.
@@ -47,7 +50,9 @@ def ridge_errors(
     leverage = share * (1 + (features * pull).sum(dim=1, keepdim=True))
     sizes = (share * residuals).square() / (1 - leverage).clamp(min=1e-3)
     variance: Tensor = sizes[drawn].T @ pull[drawn].square()
-    return variance.sqrt()
+    if not tells_apart(keep):
+        return torch.full_like(variance, torch.inf)
+    return variance.sqrt() * student(len(keep) - keep.shape[1] - 1)
 
 
 def _normal_equations(
