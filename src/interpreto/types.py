@@ -65,6 +65,8 @@ class Task(str, Enum):
     MASKED_LM = "masked-lm"
     TOKEN_CLASSIFICATION = "token-classification"
     QUESTION_ANSWERING = "question-answering"
+    CONCEPTS = "concepts"
+    """No task of a model's: what is explained are the codes of concepts, inside of any model."""
 
     @property
     def generates(self) -> bool:

@@ -45,7 +45,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("task", CASES)
 @pytest.mark.parametrize("method", [Occlusion, KernelShap, InputxGradient])
 def test_round_trip_of_every_task(task, method):
     name, text, targets = CASES[task]

@@ -19,7 +19,16 @@ from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count, keep_results, warn
-from interpreto.model_wrapping import Explained, ExplainedText, Scorer, Traits
+from interpreto.model_wrapping import (
+    Engine,
+    Explained,
+    ExplainedFunction,
+    ExplainedText,
+    Scorer,
+    Traits,
+    as_explained,
+    traits_of,
+)
 from interpreto.model_wrapping.generation import check_settings
 from interpreto.types import Granularity, InferenceMode, Removal, Task
 
@@ -29,8 +38,9 @@ class AttributionExplainer(ABC):
     """Explains the decisions of one model. Calling it leaves model and tokenizer as they were, to the bit.
 
     Args:
-        model: A transformers model that classifies texts or tokens, generates, fills masks or answers questions.
-        tokenizer: Its fast tokenizer.
+        model: A transformers model that classifies texts or tokens, generates, fills masks or answers questions; or
+            fitted concepts, to explain which words make them, or a function such as `ConceptsToOutput`.
+        tokenizer: Its fast tokenizer; concepts know it already.
         granularity: What one element of the explanation is.
         output_granularity: Generation: what one target is; `TEXT` for the whole answer.
         inference_mode: The space of the target scores.
@@ -41,8 +51,8 @@ class AttributionExplainer(ABC):
         progress: Whether to show a bar, on standard error, where explaining takes more than two seconds.
     """
 
-    model: nn.Module
-    tokenizer: PreTrainedTokenizerBase
+    model: nn.Module | ExplainedFunction
+    tokenizer: PreTrainedTokenizerBase | None = None
     _: KW_ONLY
     granularity: Granularity | str = Granularity.WORD
     output_granularity: Granularity | str = Granularity.TOKEN
@@ -67,6 +77,7 @@ class AttributionExplainer(ABC):
             check_count("batch_size", self.batch_size, 1)
         check_count("seed", self.seed, 0)
         check_settings(self.generation)
+        object.__setattr__(self, "model", as_explained(self.model))
         _ = self.traits  # a model and tokenizer that do not fit are refused here, not at the first call
 
     def __call__(self, inputs: Any, targets: Any = None) -> list[Attribution]:
@@ -99,11 +110,7 @@ class AttributionExplainer(ABC):
             generation=self.generation,
             seed=self.seed,
         )
-        sources = explained.sources_for(inputs, targets)
-        task = self.traits.recognise(sources[0].ids)
-        self._warn_of_options(task)
-        scorer = self._scorer(task)
-        texts = explained.texts(scorer, sources, targets)
+        scorer, texts = self._asked(explained, inputs, targets)
         results: dict[int, Attribution] = {}
         try:
             for k, result in self._attribute(scorer, texts):
@@ -113,6 +120,18 @@ class AttributionExplainer(ABC):
             raise
         return [results[k] for k in range(len(texts))]
 
+    def _asked(self, explained: Explained, inputs: Any, targets: Any) -> tuple[Scorer, list[ExplainedText]]:
+        """The engine, and what it is asked."""
+        if isinstance(self.model, ExplainedFunction):
+            scorer = self.model.scorer(self._engine())
+            self._warn_of_options(scorer.task)
+            return scorer, self.model.texts(explained, scorer, inputs, targets)
+        sources = explained.sources_for(inputs, targets)
+        task = self.traits.recognise(sources[0].ids)
+        self._warn_of_options(task)
+        scorer = self._engine().scorer(self.traits, task)
+        return scorer, explained.texts(scorer, sources, targets)
+
     def explain(self, inputs: Any, targets: Any = None) -> list[Attribution]:
         """The same as calling the explainer."""
         return self(inputs, targets)
@@ -121,7 +140,7 @@ class AttributionExplainer(ABC):
     def traits(self) -> Traits:
         """What the engine knows of the model, as it is now."""
         if not self._known or not self._known[0].fits():
-            self._known[:] = [Traits(self.model, self.tokenizer)]
+            self._known[:] = [traits_of(self.model, self.tokenizer)]
         return self._known[0]
 
     @cached_property
@@ -141,9 +160,8 @@ class AttributionExplainer(ABC):
     def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> Iterator[tuple[int, Attribution]]:
         """Results by the number of the text, as they are whole; also those that are when something fails."""
 
-    def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
-        mode = InferenceMode(self.inference_mode)
-        return Scorer(self.traits, task, mode, self.traits.filling(removal), self.batch_size, self.progress)
+    def _engine(self, removal: Removal | str | None = None) -> Engine:
+        return Engine(InferenceMode(self.inference_mode), removal, self.batch_size, self.progress)
 
     def _generator(self) -> Generator:
         """The same for every text, so that neighbours and order change nothing."""
@@ -151,7 +169,8 @@ class AttributionExplainer(ABC):
 
     def _settings(self) -> dict[str, Any]:
         names = [f.name for f in fields(self) if f.name not in ("model", "tokenizer", "progress")]
-        return {name: _plain(getattr(self, name)) for name in names}
+        function = self.model.settings() if isinstance(self.model, ExplainedFunction) else {}
+        return {**{name: _plain(getattr(self, name)) for name in names}, **function}
 
     def _result(
         self,

@@ -203,5 +203,5 @@ class PathExplainer(GradientExplainer):
 
 def spread_of(text: ExplainedText, embedding: Float[Tensor, "l d"]) -> float:
     """The range of the values of a text's embeddings, in generation of the prompt's alone."""
-    source = embedding[: text.sample.source_length]
+    source = embedding[text.source_places.start : text.source_places.stop]
     return float(source.max() - source.min())

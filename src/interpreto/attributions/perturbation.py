@@ -15,8 +15,8 @@ from interpreto.attributions.base import AttributionExplainer
 from interpreto.attributions.certainty import tells_apart
 from interpreto.attributions.result import Attribution
 from interpreto.errors import warn
-from interpreto.model_wrapping import ExplainedText, Scorer
-from interpreto.types import Removal, Task
+from interpreto.model_wrapping import Engine, ExplainedText, Scorer
+from interpreto.types import Removal
 
 
 class Design:
@@ -189,5 +189,5 @@ class PerturbationExplainer(AttributionExplainer):
                 "or more, or a coarser granularity"
             )
 
-    def _scorer(self, task: Task, removal: Removal | str | None = None) -> Scorer:
-        return super()._scorer(task, self.removal)
+    def _engine(self, removal: Removal | str | None = None) -> Engine:
+        return super()._engine(self.removal)

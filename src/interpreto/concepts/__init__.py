@@ -1,6 +1,7 @@
 """Concepts: the directions that a model thinks in, learned, named, weighed and measured."""
 
 from interpreto.concepts.base import ConceptExplainer, LearnedConcepts
+from interpreto.concepts.bridges import ConceptsToOutput, InputToConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog, FitReport
 from interpreto.concepts.importance import ConceptImportance, ImportanceMethod, LocalImportance
@@ -34,6 +35,7 @@ __all__ = [
     "ConceptExplainer",
     "ConceptImportance",
     "ConceptModel",
+    "ConceptsToOutput",
     "ConvexNMFConcepts",
     "DictionaryLearningConcepts",
     "FitLog",
@@ -41,6 +43,7 @@ __all__ = [
     "GatedSAEConcepts",
     "ICAConcepts",
     "ImportanceMethod",
+    "InputToConcepts",
     "Interpretations",
     "JumpReLUSAEConcepts",
     "KMeansConcepts",

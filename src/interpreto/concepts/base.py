@@ -32,6 +32,7 @@ from interpreto.model_wrapping import (
     ActivationGranularity,
     ActivationRows,
     Aggregation,
+    ExplainedFunction,
     ModelWithSplitPoints,
     TensorRows,
 )
@@ -199,6 +200,12 @@ class ConceptExplainer(ABC):
                 weighed(one, how),
             )
         return [found[number] for number in range(len(found))]
+
+    def explained_function(self) -> ExplainedFunction:
+        """What attribution methods explain where they are given concepts as their model: the codes in a text."""
+        from interpreto.concepts.bridges import InputToConcepts  # which knows concepts
+
+        return InputToConcepts(self)
 
     def _gradients(
         self,

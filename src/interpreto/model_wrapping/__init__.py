@@ -4,6 +4,7 @@ from interpreto.model_wrapping.activation_rows import ActivationRows, TensorRows
 from interpreto.model_wrapping.activation_store import ActivationStore
 from interpreto.model_wrapping.activations import ActivationGranularity, Activations, Aggregation, RowSources
 from interpreto.model_wrapping.explained import Explained
+from interpreto.model_wrapping.explained_function import Coder, Engine, ExplainedFunction, as_explained, traits_of
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.gradients import Moments, Path
 from interpreto.model_wrapping.model_with_split_points import ModelWithSplitPoints
@@ -18,8 +19,11 @@ __all__ = [
     "ActivationStore",
     "Activations",
     "Aggregation",
+    "Coder",
     "Contrast",
+    "Engine",
     "Explained",
+    "ExplainedFunction",
     "ExplainedText",
     "ModelWithSplitPoints",
     "Moments",
@@ -30,4 +34,6 @@ __all__ = [
     "Target",
     "TensorRows",
     "Traits",
+    "as_explained",
+    "traits_of",
 ]

@@ -146,7 +146,8 @@ class Explained:
         }
         return prepare[scorer.task](scorer, sources, entries)
 
-    def _elements(self, sample: Sample) -> tuple[Element, ...]:
+    def elements(self, sample: Sample) -> tuple[Element, ...]:
+        """What can be kept or removed of a text."""
         tokenizer = self.traits.tokenizer
         names = {i: str(tokenizer.convert_ids_to_tokens(i)) for i in tokenizer.all_special_ids}
         return find_elements(sample, self.granularity, names)
@@ -160,7 +161,7 @@ class Explained:
 
     def _without_targets(self, sources: Sequence[Sample], slots: Sequence[Sequence[int]]) -> list[ExplainedText]:
         return [
-            ExplainedText(f"inputs[{k}]", sample, self._elements(sample), Readout(tuple(places), (), ()))
+            ExplainedText(f"inputs[{k}]", sample, self.elements(sample), Readout(tuple(places), (), ()))
             for k, (sample, places) in enumerate(zip(sources, slots, strict=True))
         ]
 
@@ -187,7 +188,7 @@ class Explained:
         for k, (source, entry) in enumerate(zip(sources, entries, strict=True)):
             sample, foil = self._with_output(scorer.task, source, entry, f"targets[{k}]")
             # What no target sees, the last output token first of all, is no element.
-            everything = self._elements(sample)
+            everything = self.elements(sample)
             readout = output_readout(sample, self._output_groups(sample), foil)
             last = max(target.first or 0 for target in readout.targets)
             elements = tuple(element for element in everything if element.tokens[0] < last)

@@ -46,10 +46,20 @@ class ExplainedText:
         """Which elements each target sees; the others are written later."""
         return torch.tensor([[target.sees(element) for element in self.elements] for target in self.readout.targets])
 
+    @property
+    def places(self) -> range:
+        """What elements are made of: the places of the tokens in the row."""
+        return range(len(self.sample.tokens))
+
+    @property
+    def source_places(self) -> range:
+        """Those that are there before anything is written."""
+        return range(self.sample.source_length)
+
     @cached_property
     def element_of(self) -> Tensor:
         """For each token the element that it belongs to, `-1` for fixed context: `(l,)`."""
-        owner = torch.full((len(self.sample.tokens),), -1)
+        owner = torch.full((len(self.places),), -1)
         for k, element in enumerate(self.elements):
             owner[list(element.tokens)] = k
         return owner

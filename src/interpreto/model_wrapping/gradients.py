@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -135,7 +136,7 @@ class Gradients:
             Which of the texts, and its moments; short texts first.
         """
         jobs = [
-            _Job(number, text, x, b, path, group)
+            Job(number, text, x, b, path, group)
             for number, (text, x, b, path) in enumerate(zip(texts, embeddings, baselines, paths, strict=True))
             for group in text.target_groups
         ]
@@ -181,11 +182,11 @@ class Gradients:
 
     def _add_points(
         self,
-        jobs: Sequence[_Job],
+        jobs: Sequence[Job],
         contexts: Sequence[int],
         totals: dict[int, _Total],
         gradients: bool,
-        batch: Sequence[_Point],
+        batch: Sequence[Point],
     ) -> None:
         """Run a batch of points, and add it to the totals once all of it is done."""
         first = jobs[batch[0].job]
@@ -198,10 +199,8 @@ class Gradients:
             streams = [stream[:, length:] for stream in self._point_streams(jobs, batch, rows)]
             for stream in streams:
                 stream.requires_grad_(gradients)
-            with replaced_embeddings(self.forward.traits.embeddings, streams) as calls:
+            with self._entering(texts, rows, streams):
                 read = self.forward.read(rows, texts, past)
-            if not calls:
-                raise ModelError("model: expected one that looks its inputs up in get_input_embeddings(), it did not")
             scores = []
             for point, values in zip(batch, read, strict=True):
                 job, readout = jobs[point.job], jobs[point.job].text.readout
@@ -217,13 +216,27 @@ class Gradients:
         for point, score, own in zip(batch, scores, found, strict=True):
             totals[point.job].add(point, score.detach(), torch.cat(own)[: len(score)] if gradients else None)
 
+    @contextmanager
+    def _entering(
+        self, texts: Sequence[ExplainedText], rows: Rows, streams: Sequence[Float[Tensor, "b _ d"]]
+    ) -> Iterator[None]:
+        """Let the model run at these points.
+
+        Raises:
+            ModelError: It did not come by where they enter.
+        """
+        with replaced_embeddings(self.forward.traits.embeddings, streams) as calls:
+            yield
+        if not calls:
+            raise ModelError("model: expected one that looks its inputs up in get_input_embeddings(), it did not")
+
     def _gradients_of(
         self, rows: Rows, scores: Sequence[Tensor], streams: Sequence[Tensor]
     ) -> Iterator[list[Tensor | None]]:
         with blamed_on_model(rows):
             yield from gradients_of(scores, streams, self.forward.budget)
 
-    def _point_streams(self, jobs: Sequence[_Job], batch: Sequence[_Point], rows: Rows) -> list[Tensor]:
+    def _point_streams(self, jobs: Sequence[Job], batch: Sequence[Point], rows: Rows) -> list[Tensor]:
         """The points as the model's input embeddings, one tensor `(b, l, d)` a stream."""
         streams = [
             torch.zeros(*stream.ids.shape, batch[0].value.shape[1], device=self.forward.traits.device)
@@ -236,7 +249,7 @@ class Gradients:
                 stream[i, :width] = value[:width]
         return streams
 
-    def _flat(self, job: _Job, gradients: Sequence[Float[Tensor, "t _ d"]]) -> Float[Tensor, "t l d"]:
+    def _flat(self, job: Job, gradients: Sequence[Float[Tensor, "t _ d"]]) -> Float[Tensor, "t l d"]:
         """One text's gradients, source and output in one row again: without padding, 0 for what was not run."""
         sample = job.text.sample
         if len(gradients) == 1:
@@ -247,7 +260,7 @@ class Gradients:
         row = torch.cat(parts, dim=1).float()
         return pad(row, (0, 0, 0, len(sample.tokens) - row.shape[1]))
 
-    def _point_batches(self, jobs: Sequence[_Job], contexts: Sequence[int]) -> Iterator[list[_Point]]:
+    def _point_batches(self, jobs: Sequence[Job], contexts: Sequence[int]) -> Iterator[list[Point]]:
         """Points of all jobs, short texts first, in batches; never more than a batch of them exists."""
         sizes = []
         for job in jobs:
@@ -257,13 +270,13 @@ class Gradients:
             sizes.append((kind, row_size(len(job.text.sample.tokens), context)))
         order = sorted(range(len(jobs)), key=sizes.__getitem__)
         points = (
-            _Point(k, number, value, weight) for k in order for number, (value, weight) in enumerate(jobs[k].points())
+            Point(k, number, value, weight) for k in order for number, (value, weight) in enumerate(jobs[k].points())
         )
         return self.forward.budget.in_batches(points, lambda point: sizes[point.job])
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
+class Point:
     """One point of a path: which job's, which one, where, and what its gradient is multiplied by."""
 
     job: int
@@ -273,7 +286,7 @@ class _Point:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     """A path for those targets of a text, the number-th one, for which the same tokens are free."""
 
     number: int
@@ -292,7 +305,7 @@ class _Job:
 class _Total:
     """Running sums of one job, part by part."""
 
-    def __init__(self, job: _Job, parts: Sequence[int]) -> None:
+    def __init__(self, job: Job, parts: Sequence[int]) -> None:
         self.part_of = parts
         n_parts = 1 + max(parts, default=0)
         shape = (n_parts, len(job.targets), *job.embedding.shape)
@@ -301,7 +314,7 @@ class _Total:
         self.score = torch.zeros(shape[:2], device=job.embedding.device)
         self.count = torch.zeros(n_parts, device=job.embedding.device)
 
-    def add(self, point: _Point, score: Float[Tensor, " t"], gradients: Float[Tensor, "t l d"] | None) -> None:
+    def add(self, point: Point, score: Float[Tensor, " t"], gradients: Float[Tensor, "t l d"] | None) -> None:
         part = self.part_of[point.number] if self.part_of else 0
         self.count[part] += 1
         self.score[part] += score
@@ -321,7 +334,7 @@ class _Total:
 
 
 def _whole(
-    jobs: Sequence[_Job], totals: dict[int, _Total], going_on: int | None = None
+    jobs: Sequence[Job], totals: dict[int, _Total], going_on: int | None = None
 ) -> Iterator[tuple[int, Moments]]:
     """The moments of all texts but the one that is going on, whose sums are then let go."""
     whole: dict[int, list[int]] = {}
@@ -332,7 +345,7 @@ def _whole(
         yield number, _joined([totals.pop(k) for k in own], [jobs[k] for k in own])
 
 
-def _joined(totals: Sequence[_Total], jobs: Sequence[_Job]) -> Moments:
+def _joined(totals: Sequence[_Total], jobs: Sequence[Job]) -> Moments:
     """The moments of all targets of a text, in their order."""
     order = [k for job in jobs for k in job.targets]
     back = torch.tensor(sorted(range(len(order)), key=order.__getitem__))

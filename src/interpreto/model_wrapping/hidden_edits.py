@@ -1,4 +1,4 @@
-"""Target scores of a model whose hidden states at a split point are replaced."""
+"""Hidden states at a split point, and target scores of a model in which others take their place."""
 
 from __future__ import annotations
 
@@ -9,13 +9,36 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interpreto.model_wrapping.explained_text import ExplainedText
-from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
+from interpreto.model_wrapping.forward import Forward, blamed_on_model, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import untouched, visited
-from interpreto.model_wrapping.readers import places_of, shaped
+from interpreto.model_wrapping.readers import checked, places_of, shaped
 from interpreto.model_wrapping.split_points import SplitPoint
 
 Edit = Callable[[int, Tensor], Tensor]
 """From the number of a text and its hidden states `(l, d)` to what takes their place."""
+
+
+def hidden_states(forward: Forward, texts: Sequence[ExplainedText], point: SplitPoint) -> list[Float[Tensor, "_ d"]]:
+    """Hidden states `(l, d)` of each text at the point, in the model's number type. Cost: a pass up to there a text."""
+    everything = untouched_rows(texts)
+    places = places_of(forward.traits, [point])
+    found: list[Tensor] = [torch.empty(0)] * len(texts)
+
+    def run(batch: Sequence[tuple[int, int]]) -> None:
+        rows = forward.rows(texts, everything, batch)
+        caught: dict[str, Tensor] = {}
+        with blamed_on_model(rows), visited(places, caught.__setitem__, stop=True):
+            forward.traits.runner(**forward.model_inputs(rows))
+        states = shaped(checked(caught, [point])[point.name], rows, point)
+        lengths = rows.streams[-1 if point.in_decoder else 0].lengths.tolist()
+        for (k, _), own, length in zip(batch, states, lengths, strict=True):
+            found[k] = own[:length].clone()  # a view would keep the whole batch alive
+            refuse_nan(found[k], texts[k])
+
+    with untouched(forward.traits.model), torch.no_grad():
+        for batch in forward.batches(texts, everything):
+            forward.budget.in_halves(batch, run)
+    return found
 
 
 def edited_scores(

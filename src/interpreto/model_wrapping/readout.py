@@ -51,11 +51,14 @@ class Readout:
         slots: Places in the row of tokens whose output is read, or `POOLED`.
         reads: `(slot index, column)` of each number that is read.
         targets: What is explained.
+        rows: Where concepts are read: the slots, by index, that make one row of hidden states. Reads then begin with
+            the number of a row, in place of that of a slot.
     """
 
     slots: tuple[int, ...]
     reads: tuple[tuple[int, int], ...]
     targets: tuple[Target, ...]
+    rows: tuple[tuple[int, ...], ...] = ()
 
     def scores(self, read: Float[Tensor, "p r"], mode: InferenceMode) -> Float[Tensor, "p t"]:
         """Target scores from what was read: joint score of `plus`, less the joint score of `minus`.
@@ -83,6 +86,7 @@ class Readout:
                 }
                 for target in self.targets
             ],
+            **({"rows": [list(row) for row in self.rows]} if self.rows else {}),
         }
 
     @classmethod
@@ -92,7 +96,8 @@ class Readout:
             Target(**{**target, "plus": tuple(target["plus"]), "minus": tuple(target["minus"])})
             for target in data["targets"]
         )
-        return cls(tuple(data["slots"]), tuple((slot, column) for slot, column in data["reads"]), targets)
+        rows = tuple(tuple(row) for row in data.get("rows", ()))
+        return cls(tuple(data["slots"]), tuple((slot, column) for slot, column in data["reads"]), targets, rows)
 
 
 def _joint(read: Float[Tensor, "p k"], mode: InferenceMode) -> Float[Tensor, " p"]:

@@ -19,7 +19,7 @@ from interpreto.errors import InputError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.gradients import Gradients, Moments, Path
-from interpreto.model_wrapping.hidden_edits import Edit, edited_scores
+from interpreto.model_wrapping.hidden_edits import Edit, edited_scores, hidden_states
 from interpreto.model_wrapping.hidden_gradients import HiddenGradients, hidden_gradients
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.reading import Reading
@@ -104,7 +104,7 @@ class Scorer:
             versions[:, self._forward.ends(text)] = True
             if self._forward.looks_back_only:
                 versions[:, max(text.readout.slots) + 1 :] = True
-            rows, inverse = _unique_rows(versions)
+            rows, inverse = unique_rows(versions)
             group_of = torch.tensor(
                 [k for t in range(len(text.readout.targets)) for k, g in enumerate(groups) if t in g]
             )
@@ -196,6 +196,10 @@ class Scorer:
                 bar.update()
                 yield found
 
+    def hidden_states(self, texts: Sequence[ExplainedText], point: SplitPoint) -> list[Float[Tensor, "_ d"]]:
+        """The hidden states `(l, d)` of each untouched text at a split point, in the model's number type."""
+        return hidden_states(self._forward, texts, point)
+
     def hidden_gradients(self, texts: Sequence[ExplainedText], point: SplitPoint) -> Iterator[HiddenGradients]:
         """Gradients of target scores with respect to hidden states at a split point, text by text, short ones first."""
         return hidden_gradients(self._forward, texts, point)
@@ -205,7 +209,7 @@ class Scorer:
         return edited_scores(self._forward, texts, point, edit)
 
 
-def _unique_rows(rows: Bool[Tensor, "p l"]) -> tuple[Bool[Tensor, "u l"], Tensor]:
+def unique_rows(rows: Bool[Tensor, "p l"]) -> tuple[Bool[Tensor, "u l"], Tensor]:
     """The distinct rows, and which of them each row is."""
     packed = np.packbits(rows.numpy(), axis=1)
     keys = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1])))[:, 0]

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count
-from interpreto.model_wrapping import ExplainedText, Scorer, Traits
+from interpreto.model_wrapping import Engine, ExplainedFunction, ExplainedText, Scorer, Traits, as_explained, traits_of
 from interpreto.types import InferenceMode, Removal, Task
 
 
@@ -89,8 +89,9 @@ class FaithfulnessMetric(ABC):
     Elements that are written after a target (NaN scores) are never touched, and neither is the target itself.
 
     Args:
-        model: The explained model.
-        tokenizer: Its tokenizer.
+        model: The explained model, or what else was explained: fitted concepts, or a function such as
+            `ConceptsToOutput`.
+        tokenizer: Its tokenizer; concepts know it already.
         inference_mode: The space of the figures; probabilities by default, as in the papers.
         removal: How a removed element looks, see `PerturbationExplainer`; by default as in the explanation, or the
             default for the tokenizer where the method removes nothing.
@@ -99,8 +100,8 @@ class FaithfulnessMetric(ABC):
         seed: Seed of the random orders.
     """
 
-    model: nn.Module
-    tokenizer: PreTrainedTokenizerBase
+    model: nn.Module | ExplainedFunction
+    tokenizer: PreTrainedTokenizerBase | None = None
     _: KW_ONLY
     inference_mode: InferenceMode | str = InferenceMode.SOFTMAX
     removal: Removal | str | None = None
@@ -114,6 +115,7 @@ class FaithfulnessMetric(ABC):
         if self.inference_mode not in list(InferenceMode):
             names = [mode.value for mode in InferenceMode]
             raise InputError(f"inference_mode: expected one of {names}, got {self.inference_mode!r}")
+        object.__setattr__(self, "model", as_explained(self.model))
         check_count("n_random", self.n_random, 1)
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size, 1)
@@ -142,9 +144,7 @@ class FaithfulnessMetric(ABC):
             if not isinstance(given, Attribution):
                 raise InputError(f"attributions[{k}]: expected a result of an explainer, got {type(given).__name__}")
         task = self._task(attributions)
-        texts = [
-            ExplainedText(f"attributions[{k}]", a.sample, a.elements, a.readout) for k, a in enumerate(attributions)
-        ]
+        texts = [self._text(f"attributions[{k}]", attribution) for k, attribution in enumerate(attributions)]
         orders = [self._orders(attribution) for attribution in attributions]
         keeps = []
         for text, found in zip(texts, orders, strict=True):
@@ -178,7 +178,10 @@ class FaithfulnessMetric(ABC):
                 f"attributions: expected explanations of one task, got {sorted(task.value for task in tasks)}"
             )
         (task,) = tasks
-        own = self._traits.recognise(attributions[0].sample.ids) if self._knows(attributions[0]) else task
+        if isinstance(self.model, ExplainedFunction):
+            own = self._scorer(task, None).task
+        else:
+            own = self._traits.recognise(attributions[0].sample.ids) if self._knows(attributions[0]) else task
         for k, attribution in enumerate(attributions):
             if own is not task or not self._knows(attribution):
                 raise InputError(
@@ -188,11 +191,26 @@ class FaithfulnessMetric(ABC):
                 )
         return task
 
+    def _text(self, where: str, attribution: Attribution) -> ExplainedText:
+        """The explained text of a result."""
+        own = (where, attribution.sample, attribution.elements, attribution.readout)
+        if isinstance(self.model, ExplainedFunction):
+            return self.model.again(*own, self._scorer(attribution.task, None))
+        return ExplainedText(*own)
+
+    def _scorer(self, task: Task, removal: Removal | str | None) -> Scorer:
+        engine = Engine(InferenceMode(self.inference_mode), removal, self.batch_size)
+        if isinstance(self.model, ExplainedFunction):
+            return self.model.scorer(engine)
+        return engine.scorer(self._traits, task)
+
     def _knows(self, attribution: Attribution) -> bool:
         """Whether the model has an embedding for every id, and an output for all that is read."""
         known = getattr(self._traits.embeddings[0], "num_embeddings", None)
         classes = attribution.task in (Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
         outputs = self._traits.config.num_labels if classes else known
+        if attribution.task is Task.CONCEPTS:  # a column is a concept
+            outputs = None
         highest = max(column for _, column in attribution.readout.reads)
         if attribution.task is Task.QUESTION_ANSWERING:  # places of the text are read
             outputs = len(attribution.sample.tokens)
@@ -210,8 +228,7 @@ class FaithfulnessMetric(ABC):
         removals = [self.removal or attribution.settings.get("removal") for attribution in attributions]
         found: dict[int, Tensor] = {}
         for removal in dict.fromkeys(removals):
-            filling = self._traits.filling(removal)
-            scorer = Scorer(self._traits, task, InferenceMode(self.inference_mode), filling, self.batch_size)
+            scorer = self._scorer(task, removal)
             own = [k for k, other in enumerate(removals) if other == removal]
             scores = scorer.scores([texts[k] for k in own], [keeps[k] for k in own])
             found.update(zip(own, scores, strict=True))
@@ -240,7 +257,7 @@ class FaithfulnessMetric(ABC):
 
     @cached_property
     def _traits(self) -> Traits:
-        return Traits(self.model, self.tokenizer)
+        return traits_of(self.model, self.tokenizer)
 
 
 def area(curve: Float[Tensor, " s"]) -> Float[Tensor, ""]:
