@@ -11,6 +11,7 @@ LAYERS = [
     {"text"},
     {"model_wrapping"},
     {"attributions", "concepts"},
+    {"flows"},
     {"visualizations"},
     {"demo", "gallery"},
     {"cli"},

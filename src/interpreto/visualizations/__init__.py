@@ -8,8 +8,9 @@ from interpreto.visualizations.html import Figure, Plot
 
 if TYPE_CHECKING:
     from interpreto.visualizations.concepts import plot_concepts
+    from interpreto.visualizations.flows import plot_flows
 
-__all__ = ["Figure", "Plot", "plot_attributions", "plot_concepts"]
+__all__ = ["Figure", "Plot", "plot_attributions", "plot_concepts", "plot_flows"]
 
 draw_with(plot_attributions)
 
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from interpreto.visualizations.concepts import plot_concepts
 
         return plot_concepts
+    if name == "plot_flows":
+        from interpreto.visualizations.flows import plot_flows
+
+        return plot_flows
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
