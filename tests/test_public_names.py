@@ -14,6 +14,7 @@ MODULES = [
     "interpreto.attributions.metrics",
     "interpreto.concepts",
     "interpreto.concepts.interpretations",
+    "interpreto.concepts.label_metrics",
     "interpreto.concepts.metrics",
     "interpreto.concepts.models",
     "interpreto.concepts.sparse_autoencoders",

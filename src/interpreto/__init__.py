@@ -31,7 +31,7 @@ from interpreto.types import Granularity, InferenceMode, Removal
 from interpreto.visualizations import plot_attributions
 
 if TYPE_CHECKING:
-    from interpreto.visualizations import plot_concepts
+    from interpreto.visualizations import plot_concepts, plot_flows
 
 __version__ = "0.1.0"
 
@@ -57,12 +57,13 @@ __all__ = [
     "VarGrad",
     "plot_attributions",
     "plot_concepts",
+    "plot_flows",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot_concepts":  # it loads all of the concepts, which attributions do not need
-        from interpreto.visualizations.concepts import plot_concepts
+    if name in ("plot_concepts", "plot_flows"):  # they load all of the concepts, which attributions do not need
+        from interpreto import visualizations
 
-        return plot_concepts
+        return getattr(visualizations, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

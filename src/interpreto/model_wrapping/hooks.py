@@ -148,7 +148,7 @@ def visited(
                 answer = visit(name, first_tensor(value, name))
                 left.discard(name)
                 if answer is not None:
-                    value, changed = _with_first_tensor(value, answer), True
+                    value, changed = with_first_tensor(value, answer), True
         if stop and not left:
             raise _EndOfForward
         return value if changed else None
@@ -179,7 +179,7 @@ def first_tensor(value: Any, name: str) -> Tensor:
     return found
 
 
-def _with_first_tensor(value: Any, tensor: Tensor) -> Any:
+def with_first_tensor(value: Any, tensor: Tensor) -> Any:
     if isinstance(value, Tensor):
         return tensor
     if isinstance(value, dict):  # a transformers output: a dict with attributes

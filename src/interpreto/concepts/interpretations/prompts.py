@@ -55,11 +55,11 @@ def _shown(example: Example, top: float, longest: int) -> dict[str, Any]:
         and (mark.activation >= _MARKED * top or (mark.start, mark.end) == own)
     ]
     text, reached = "", first
-    for start, end in _joined(marks, excerpt):
-        text = _apart(text, _plain(excerpt[reached:start]))
-        text = _apart(_apart(text, "<<"), _apart(_plain(excerpt[start:end]), ">>"))
+    for start, end in joined_marks(marks, excerpt):
+        text = kept_apart(text, without_marks(excerpt[reached:start]))
+        text = kept_apart(kept_apart(text, "<<"), kept_apart(without_marks(excerpt[start:end]), ">>"))
         reached = end
-    text = _apart(text, _plain(excerpt[reached:last]))
+    text = kept_apart(text, without_marks(excerpt[reached:last]))
     text = ("…" if first else "") + text + ("…" if last < len(excerpt) else "")
     shown: dict[str, Any] = {"activation": round(10 * example.activation / top), "text": text}
     if marks:
@@ -67,7 +67,7 @@ def _shown(example: Example, top: float, longest: int) -> dict[str, Any]:
     return shown
 
 
-def _joined(marks: Sequence[Mark], text: str) -> list[tuple[int, int]]:
+def joined_marks(marks: Sequence[Mark], text: str) -> list[tuple[int, int]]:
     """Marked stretches; those with nothing but white space between them are one."""
     found: list[tuple[int, int]] = []
     for mark in marks:
@@ -78,17 +78,17 @@ def _joined(marks: Sequence[Mark], text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _plain(text: str) -> str:
+def without_marks(text: str) -> str:
     """A text in which nothing looks like a mark."""
     return re.sub(r"<(?=<)|>(?=>)", r"\g<0> ", text)
 
 
-def _apart(left: str, right: str) -> str:
+def kept_apart(left: str, right: str) -> str:
     """Two pieces in a row, with a space where a mark would run into the text's own brackets."""
     return left + (" " if left and right and left[-1] == right[0] and right[0] in "<>" else "") + right
 
 
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _PREFIX = re.compile(r"^\W*(?:the )?(?:label|explanation|concept|answer)\W*?(?: is)?\s*[:\-–]\W*", re.IGNORECASE)
 _QUOTES = "\"'`*_“”‘’«»„ \t"
 _LONGEST_LABEL = 200
@@ -103,7 +103,7 @@ def label_in(answer: str) -> str | None:
     >>> label_in('Label: "Names of pets."')
     'Names of pets'
     """
-    lines = [line for line in _THOUGHTS.sub("", answer).splitlines() if line.strip(_QUOTES + "#-:")]
+    lines = [line for line in THOUGHTS.sub("", answer).splitlines() if line.strip(_QUOTES + "#-:")]
     for line in lines:
         label = _PREFIX.sub("", line.strip().lstrip("#- ")).strip(_QUOTES)
         label = label.removesuffix(".").strip(_QUOTES)
