@@ -180,6 +180,7 @@ def first_tensor(value: Any, name: str) -> Tensor:
 
 
 def with_first_tensor(value: Any, tensor: Tensor) -> Any:
+    """The same answer of a module with other hidden states in it."""
     if isinstance(value, Tensor):
         return tensor
     if isinstance(value, dict):  # a transformers output: a dict with attributes
