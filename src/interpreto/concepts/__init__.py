@@ -5,7 +5,15 @@ from interpreto.concepts.bridges import ConceptsToOutput, InputToConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog, FitReport
 from interpreto.concepts.importance import ConceptImportance, ImportanceMethod, LocalImportance
-from interpreto.concepts.interpretations import Interpretations, LLMLabels, TopKInputs
+from interpreto.concepts.interpretations import (
+    Interpretations,
+    LLMLabels,
+    OutputLabels,
+    TokenChange,
+    TopKInputs,
+    VocabProj,
+)
+from interpreto.concepts.lenses import LogitLens, TunedLens
 from interpreto.concepts.models import (
     ConvexNMFConcepts,
     DictionaryLearningConcepts,
@@ -28,10 +36,13 @@ from interpreto.concepts.sparse_autoencoders import (
     TopKSAEConcepts,
     VanillaSAEConcepts,
 )
+from interpreto.concepts.supervised import TCAV, CAVConcepts, LeaceEraser, Probe, sweep
 
 __all__ = [
+    "TCAV",
     "ArchetypalSAEConcepts",
     "BatchTopKSAEConcepts",
+    "CAVConcepts",
     "ConceptExplainer",
     "ConceptImportance",
     "ConceptModel",
@@ -48,17 +59,25 @@ __all__ = [
     "JumpReLUSAEConcepts",
     "KMeansConcepts",
     "LLMLabels",
+    "LeaceEraser",
     "LearnedConcepts",
     "LocalImportance",
+    "LogitLens",
     "MatryoshkaSAEConcepts",
     "MpSAEConcepts",
     "NMFConcepts",
     "NeuronsAsConcepts",
+    "OutputLabels",
     "PCAConcepts",
+    "Probe",
     "SVDConcepts",
     "SemiNMFConcepts",
     "SparsePCAConcepts",
+    "TokenChange",
     "TopKInputs",
     "TopKSAEConcepts",
+    "TunedLens",
     "VanillaSAEConcepts",
+    "VocabProj",
+    "sweep",
 ]

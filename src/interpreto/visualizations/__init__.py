@@ -1,5 +1,6 @@
 """Pictures of results: pages for browsers and notebooks, coloured text for terminals. No model is needed."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from interpreto.attributions.result import draw_with
@@ -9,19 +10,18 @@ from interpreto.visualizations.html import Figure, Plot
 if TYPE_CHECKING:
     from interpreto.visualizations.concepts import plot_concepts
     from interpreto.visualizations.flows import plot_flows
+    from interpreto.visualizations.lenses import plot_lens
+    from interpreto.visualizations.sweeps import plot_sweep
 
-__all__ = ["Figure", "Plot", "plot_attributions", "plot_concepts", "plot_flows"]
+__all__ = ["Figure", "Plot", "plot_attributions", "plot_concepts", "plot_flows", "plot_lens", "plot_sweep"]
 
 draw_with(plot_attributions)
 
+# They load all of the concepts, which attributions do not need.
+_LATER = {"plot_concepts": "concepts", "plot_flows": "flows", "plot_lens": "lenses", "plot_sweep": "sweeps"}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "plot_concepts":  # it loads all of the concepts, which attributions do not need
-        from interpreto.visualizations.concepts import plot_concepts
-
-        return plot_concepts
-    if name == "plot_flows":
-        from interpreto.visualizations.flows import plot_flows
-
-        return plot_flows
+    if name in _LATER:
+        return getattr(import_module(f"interpreto.visualizations.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

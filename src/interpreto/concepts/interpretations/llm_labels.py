@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum
@@ -11,13 +10,14 @@ from typing import Any, final
 
 import numpy as np
 
+from interpreto.concepts.interpretations.asking import labels_of
 from interpreto.concepts.interpretations.base import ConceptInterpreter
-from interpreto.concepts.interpretations.prompts import label_in, label_prompt
+from interpreto.concepts.interpretations.prompts import label_prompt
 from interpreto.concepts.interpretations.result import ConceptReading, Example, Interpretations
 from interpreto.concepts.interpretations.strongest import Chosen, Order
 from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping.activations import choice
-from interpreto.model_wrapping.llm_interface import Answer, Chat, Failure, LLMInterface
+from interpreto.model_wrapping.llm_interface import Chat, LLMInterface
 
 _BINS = 5
 _SAMPLED = 10  # texts a wanted example, among which quantiles are found
@@ -112,21 +112,7 @@ class LLMLabels(ConceptInterpreter):
         concepts = self.concepts(concepts_indices)
         examples = self._shown(concepts, inputs, activations, targets)
         chats = self._chats(examples)
-        outcomes = self.llm_interface.generate(list(chats.values()), progress=self.progress)
-        labels: dict[int, str | None] = {}
-        failed = []
-        for concept, outcome in zip(chats, outcomes, strict=True):
-            labels[concept] = label_in(outcome.text) if isinstance(outcome, Answer) else None
-            if labels[concept] is None:
-                reason = outcome.reason if isinstance(outcome, Failure) else f"no label in {outcome.text!r:.80}"
-                failed.append(f"concept {concept} ({reason})")
-        if failed:
-            more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-            warnings.warn(
-                f"{len(failed)} of {len(chats)} concepts got no label: {'; '.join(failed[:_NAMED])}{more}; "
-                "interpret again to ask for these",
-                stacklevel=2,
-            )
+        labels = labels_of(self.llm_interface, chats, lambda concept: f"concept {concept}", progress=self.progress)
         readings = tuple(ConceptReading(c, labels.get(c), examples[c]) for c in concepts)
         return Interpretations(readings, type(self).__name__, self.settings())
 
@@ -176,9 +162,6 @@ class LLMLabels(ConceptInterpreter):
         if self.sampling is Sampling.QUANTILE:
             chosen = in_quantiles(chosen, self.k_examples)
         return dict(zip(concepts, self.examples(len(concepts), chosen, texts), strict=True))
-
-
-_NAMED = 5
 
 
 def in_quantiles(chosen: Chosen, k: int) -> Chosen:

@@ -21,7 +21,7 @@ class SparseAutoencoder(ConceptModel):
     """Few codes a row, decoded by `z D + b`.
 
     Args:
-        decoder: `D`, rows of norm 1.
+        decoder: `D`, rows of norm 1, or as long as a loaded file has them.
         bias: `b`, about where the activations lie.
     """
 
