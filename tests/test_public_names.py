@@ -20,6 +20,7 @@ MODULES = [
     "interpreto.concepts.metrics",
     "interpreto.concepts.models",
     "interpreto.concepts.sparse_autoencoders",
+    "interpreto.concepts.steering",
     "interpreto.concepts.supervised",
     "interpreto.demo",
     "interpreto.model_wrapping",

@@ -36,6 +36,7 @@ from interpreto.concepts.sparse_autoencoders import (
     TopKSAEConcepts,
     VanillaSAEConcepts,
 )
+from interpreto.concepts.steering import DoseResponse, Intervention, Steering
 from interpreto.concepts.supervised import TCAV, CAVConcepts, LeaceEraser, Probe, sweep
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "ConceptsToOutput",
     "ConvexNMFConcepts",
     "DictionaryLearningConcepts",
+    "DoseResponse",
     "FitLog",
     "FitReport",
     "GatedSAEConcepts",
@@ -56,6 +58,7 @@ __all__ = [
     "ImportanceMethod",
     "InputToConcepts",
     "Interpretations",
+    "Intervention",
     "JumpReLUSAEConcepts",
     "KMeansConcepts",
     "LLMLabels",
@@ -73,6 +76,7 @@ __all__ = [
     "SVDConcepts",
     "SemiNMFConcepts",
     "SparsePCAConcepts",
+    "Steering",
     "TokenChange",
     "TopKInputs",
     "TopKSAEConcepts",
