@@ -129,8 +129,8 @@ class ConceptFlows:
         n_concepts: How many concepts are shown, those with the largest weights.
         granularity: What one row of hidden states belongs to; the same as in the fit.
         aggregation: How rows of several tokens become one; the same as in the fit.
-        at: Which rows of a concept are explained, see `InputToConcepts`; all of them together by default, because all
-            of them are removed where the concept is weighed.
+        at: Which rows of a concept are explained, see `InputToConcepts`. `"sum"` takes all of them, as all are removed
+            where the concept is weighed; but then what stands in a removed word's place counts, too.
         names: What to call concepts.
         words_options: Options of the method for words, as `{"granularity": "sentence"}`.
         weights_options: Options of the method for concepts.
@@ -143,7 +143,7 @@ class ConceptFlows:
     n_concepts: int = 5
     granularity: ActivationGranularity | str = ActivationGranularity.TOKEN
     aggregation: Aggregation | str = Aggregation.MEAN
-    at: str | int = "sum"
+    at: str | int = "strongest"
     names: Mapping[int, Any] | None = None
     words_options: Mapping[str, Any] = field(default_factory=dict)
     weights_options: Mapping[str, Any] = field(default_factory=dict)
