@@ -55,7 +55,7 @@ def test_every_method_names_its_source():
         for name in module.__all__:
             value = getattr(module, name)
             if "Reference" not in (value.__doc__ or ""):
-                assert name in ("Evaluation", "FaithfulnessMetric"), name
+                assert name in ("Evaluation", "FaithfulnessMetric", "Measurement"), name
 
 
 def test_import_costs_little_beyond_torch_and_transformers():

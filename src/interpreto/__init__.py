@@ -11,13 +11,17 @@
 from typing import TYPE_CHECKING, Any
 
 from interpreto.attributions import (
+    AttentionRollout,
+    AttnLRP,
     Attribution,
+    ContextCite,
     GradientShap,
     InputxGradient,
     IntegratedGradients,
     KernelShap,
     Lime,
     Occlusion,
+    Owen,
     Rise,
     Saliency,
     SmoothGrad,
@@ -36,7 +40,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttentionRollout",
+    "AttnLRP",
     "Attribution",
+    "ContextCite",
     "Contrast",
     "GradientShap",
     "Granularity",
@@ -47,6 +54,7 @@ __all__ = [
     "Lime",
     "ModelWithSplitPoints",
     "Occlusion",
+    "Owen",
     "Removal",
     "Rise",
     "Saliency",

@@ -190,7 +190,8 @@ def test_a_generation_has_errors_where_it_has_scores():
 
 
 def test_what_is_not_drawn_has_no_errors():
-    for name in set(interpreto.attributions.methods.__all__) - {method.__name__ for method in SAMPLED}:
+    drawn = {method.__name__ for method in SAMPLED} | {"Owen"}  # exact here, with errors of 0
+    for name in set(interpreto.attributions.methods.__all__) - drawn:
         assert getattr(interpreto, name)(classifier(), wordpiece())("a sad day")[0].std_errors is None
 
 

@@ -15,10 +15,12 @@ from tests.tiny import byte_bpe, classifier, language_model, wordpiece
 
 METHODS = methods.__all__
 CHEAP = {
+    "ContextCite": {"n_perturbations": 16, "granularity": "word", "output_granularity": "token"},
     "GradientShap": {"n_samples": 2},
     "IntegratedGradients": {"n_steps": 3, "tolerance": None},
     "KernelShap": {"n_perturbations": 6},
     "Lime": {"n_perturbations": 8},
+    "Owen": {"n_perturbations": 6},
     "Rise": {"n_perturbations": 6},  # 8 are all there are of three words, whatever the seed
     "SmoothGrad": {"n_samples": 2},
     "Sobol": {"n_designs": 8},
@@ -26,8 +28,8 @@ CHEAP = {
     "VarGrad": {"n_samples": 2},
 }
 SAMPLED = {*CHEAP} - {"IntegratedGradients"}
-ADDITIVE = {"GradientShap", "IntegratedGradients", "KernelShap"}
-LINEAR_IN_THE_TARGET = ADDITIVE | {"InputxGradient", "Lime", "Occlusion", "Rise"}
+ADDITIVE = {"GradientShap", "IntegratedGradients", "KernelShap", "Owen"}
+LINEAR_IN_THE_TARGET = ADDITIVE | {"AttnLRP", "InputxGradient", "Lime", "Occlusion", "Rise"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* perturbations do not tell")  # cheap ones are too few
 every_method = pytest.mark.parametrize("name", METHODS)

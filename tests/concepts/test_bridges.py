@@ -59,7 +59,8 @@ def concepts(kind, n=3):
 
 
 def cheap(name, function, **options):
-    return getattr(interpreto, name)(function, **{**CHEAP.get(name, {}), **options})
+    own = {"inference_mode": "logits"} if name == "ContextCite" else {}
+    return getattr(interpreto, name)(function, **{**CHEAP.get(name, {}), **own, **options})
 
 
 def inner(explainer):

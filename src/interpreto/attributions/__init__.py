@@ -3,12 +3,16 @@
 from interpreto.attributions.base import AttributionExplainer
 from interpreto.attributions.gradient import GradientExplainer, PathExplainer
 from interpreto.attributions.methods import (
+    AttentionRollout,
+    AttnLRP,
+    ContextCite,
     GradientShap,
     InputxGradient,
     IntegratedGradients,
     KernelShap,
     Lime,
     Occlusion,
+    Owen,
     Rise,
     Saliency,
     SmoothGrad,
@@ -20,8 +24,11 @@ from interpreto.attributions.perturbation import PerturbationExplainer
 from interpreto.attributions.result import Attribution
 
 __all__ = [
+    "AttentionRollout",
+    "AttnLRP",
     "Attribution",
     "AttributionExplainer",
+    "ContextCite",
     "GradientExplainer",
     "GradientShap",
     "InputxGradient",
@@ -29,6 +36,7 @@ __all__ = [
     "KernelShap",
     "Lime",
     "Occlusion",
+    "Owen",
     "PathExplainer",
     "PerturbationExplainer",
     "Rise",

@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from interpreto.attributions.metrics.measurement import explained_again, scorer_of
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count
-from interpreto.model_wrapping import Engine, ExplainedFunction, ExplainedText, Scorer, Traits, as_explained, traits_of
+from interpreto.model_wrapping import Engine, ExplainedFunction, ExplainedText, Traits, as_explained, traits_of
 from interpreto.types import InferenceMode, Removal, Task
 
 
@@ -138,13 +139,7 @@ class FaithfulnessMetric(ABC):
         Raises:
             InputError: No explanations, explanations of different tasks, or of another model.
         """
-        if isinstance(attributions, Attribution):
-            attributions = [attributions]
-        for k, given in enumerate(attributions):
-            if not isinstance(given, Attribution):
-                raise InputError(f"attributions[{k}]: expected a result of an explainer, got {type(given).__name__}")
-        task = self._task(attributions)
-        texts = [self._text(f"attributions[{k}]", attribution) for k, attribution in enumerate(attributions)]
+        task, attributions, texts = explained_again(self.model, self._traits, attributions)
         orders = [self._orders(attribution) for attribution in attributions]
         keeps = []
         for text, found in zip(texts, orders, strict=True):
@@ -170,53 +165,6 @@ class FaithfulnessMetric(ABC):
             type(self).__name__, self.higher_is_better, tuple(scores), tuple(random_scores), tuple(curves)
         )
 
-    def _task(self, attributions: Sequence[Attribution]) -> Task:
-        """The task of all explanations, which must be explanations of this model."""
-        tasks = {attribution.task for attribution in attributions}
-        if len(tasks) != 1:
-            raise InputError(
-                f"attributions: expected explanations of one task, got {sorted(task.value for task in tasks)}"
-            )
-        (task,) = tasks
-        if isinstance(self.model, ExplainedFunction):
-            own = self._scorer(task, None).task
-        else:
-            own = self._traits.recognise(attributions[0].sample.ids) if self._knows(attributions[0]) else task
-        for k, attribution in enumerate(attributions):
-            if own is not task or not self._knows(attribution):
-                raise InputError(
-                    f"attributions[{k}]: expected an explanation of this {type(self._traits.base).__name__}, got one "
-                    f"of another model, for {task.value} on ids up to {max(attribution.sample.ids)}; pass the model "
-                    "that was explained"
-                )
-        return task
-
-    def _text(self, where: str, attribution: Attribution) -> ExplainedText:
-        """The explained text of a result."""
-        own = (where, attribution.sample, attribution.elements, attribution.readout)
-        if isinstance(self.model, ExplainedFunction):
-            return self.model.again(*own, self._scorer(attribution.task, None))
-        return ExplainedText(*own)
-
-    def _scorer(self, task: Task, removal: Removal | str | None) -> Scorer:
-        engine = Engine(InferenceMode(self.inference_mode), removal, self.batch_size)
-        if isinstance(self.model, ExplainedFunction):
-            return self.model.scorer(engine)
-        return engine.scorer(self._traits, task)
-
-    def _knows(self, attribution: Attribution) -> bool:
-        """Whether the model has an embedding for every id, and an output for all that is read."""
-        known = getattr(self._traits.embeddings[0], "num_embeddings", None)
-        classes = attribution.task in (Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
-        outputs = self._traits.config.num_labels if classes else known
-        if attribution.task is Task.CONCEPTS:  # a column is a concept
-            outputs = None
-        highest = max(column for _, column in attribution.readout.reads)
-        if attribution.task is Task.QUESTION_ANSWERING:  # places of the text are read
-            outputs = len(attribution.sample.tokens)
-        limits = ((max(attribution.sample.ids), known), (highest, outputs))
-        return all(limit is None or value < limit for value, limit in limits)
-
     def _values(
         self,
         task: Task,
@@ -228,7 +176,8 @@ class FaithfulnessMetric(ABC):
         removals = [self.removal or attribution.settings.get("removal") for attribution in attributions]
         found: dict[int, Tensor] = {}
         for removal in dict.fromkeys(removals):
-            scorer = self._scorer(task, removal)
+            engine = Engine(InferenceMode(self.inference_mode), removal, self.batch_size)
+            scorer = scorer_of(self.model, self._traits, task, engine)
             own = [k for k, other in enumerate(removals) if other == removal]
             scores = scorer.scores([texts[k] for k in own], [keeps[k] for k in own])
             found.update(zip(own, scores, strict=True))
