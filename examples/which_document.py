@@ -1,7 +1,7 @@
-"""Which document made it answer so? A question over several documents, and what the answer rests on.
+"""Which document made it answer so? Several documents, and what the answer rests on.
 
-A language model reads some documents and goes on writing. For what it wrote, ContextCite removes documents at random, 64
-times, and finds the few that matter; Owen values share the answer out over sentences and their words.
+A language model reads some documents and goes on writing. For what it wrote, ContextCite removes documents at random,
+64 times, and finds the few that matter; Owen values share the answer out over sentences and their words.
 
 Run it: python examples/which_document.py
 """

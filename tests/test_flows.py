@@ -26,7 +26,9 @@ def concepts(writes=False):
 
 
 def test_both_halves_are_the_explanations_of_the_bridges():
-    flows = ConceptFlows(concepts(), n_concepts=3, weights=KernelShap, words=InputxGradient, at="sum")(TEXTS, [[0, 2], [1, 2]])
+    flows = ConceptFlows(concepts(), n_concepts=3, weights=KernelShap, words=InputxGradient, at="sum")(
+        TEXTS, [[0, 2], [1, 2]]
+    )
     weights = KernelShap(ConceptsToOutput(concepts()))(TEXTS, [[0, 2], [1, 2]])
     for k, (flow, whole) in enumerate(zip(flows, weights, strict=True)):
         by_number = {e.tokens[0]: whole.scores[:, c] for c, e in enumerate(whole.elements)}
@@ -47,6 +49,14 @@ def test_what_goes_through_is_the_weight_shared_out():
     torch.testing.assert_close(flow.through.abs().sum(dim=2), flow.weights.scores.abs() * moved)
     signs = flow.through.sign() * flow.weights.scores.sign()[:, :, None]
     assert torch.equal(signs, flow.words.scores.sign()[None] * flow.weights.scores.sign().abs()[:, :, None])
+
+
+def test_other_removals_and_any_iterable():
+    rows = concepts().split.get_activations(LINES)
+    flows = ConceptFlows(concepts(), removal="mean", reference=rows, max_concepts=4)(text for text in TEXTS)
+    assert [len(flow.concepts) <= 4 for flow in flows] == [True, True]
+    assert flows[0].weights.settings["concept_removal"] == "mean"
+    assert flows[0].weights.gaps is None
 
 
 def test_models_that_write():
@@ -78,3 +88,11 @@ def test_bad_input():
     (fewer,) = Occlusion(concepts())(TEXTS[0], one.concepts[:2])
     with pytest.raises(InputError, match="expected the same concepts"):
         ConceptFlow(fewer, one.weights)
+    with pytest.raises(InputError, match="words: expected an explanation of concepts"):
+        ConceptFlow(Occlusion(classifier(), wordpiece())(TEXTS[0])[0], one.weights)
+    with pytest.raises(InputError, match="expected an explanation of codes"):
+        ConceptFlow(one.weights, one.weights)
+    with pytest.raises(InputError, match="words_options: Occlusion has no option 'granulariti'"):
+        ConceptFlows(concepts(), words_options={"granulariti": "word"})
+    with pytest.raises(InputError, match="at: expected"):
+        ConceptFlows(concepts(), at="bst")

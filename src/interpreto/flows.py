@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from interpreto.concepts import ConceptsToOutput, InputToConcepts
 from interpreto.concepts.base import ConceptExplainer
 from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ActivationGranularity, Aggregation
+from interpreto.text import split_inputs
+from interpreto.types import Task
 
 FORMAT = 1
 
@@ -57,6 +60,18 @@ class ConceptFlow:
                 f"words, weights: expected explanations of one text, got {source!r:.60} and "
                 f"{self.weights.sample.parts!r:.60}"
             )
+        for name, found in (("words", self.words), ("weights", self.weights)):
+            if not found.elements or not found.targets or "concepts_fingerprint" not in found.settings:
+                raise InputError(f"{name}: expected an explanation of concepts or by concepts, got {found!r:.200}")
+        if self.words.task is not Task.CONCEPTS or self.weights.task is Task.CONCEPTS:
+            raise InputError(
+                "words, weights: expected an explanation of codes and one of a model's answer, got "
+                f"{self.words.task.value!r} and {self.weights.task.value!r}"
+            )
+        for name in ("concepts_fingerprint", "split_point", "activation_granularity", "aggregation"):
+            one, other = self.words.settings[name], self.weights.settings[name]
+            if one != other:
+                raise InputError(f"words, weights: expected explanations with one {name}, got {one!r} and {other!r}")
         read = [self.words.readout.reads[target.plus[0]][1] for target in self.words.targets]
         if read != self.concepts:
             raise InputError(f"words, weights: expected the same concepts, got {read} and {self.concepts}")
@@ -98,11 +113,13 @@ class ConceptFlow:
             data = json.loads(text)
             known = data["kind"] == "concept flow" and data["format"] == FORMAT
             parts = {name: Attribution.from_json(json.dumps(data[name])) for name in ("words", "weights")}
+            if not known:
+                raise InputError(f"file: expected a concept flow of format {FORMAT}, got {data['kind']!r:.60}")
+            return cls(**parts)
         except (ValueError, TypeError, LookupError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"file: expected the JSON of a concept flow, got {text!r:.60}") from error
-        if not known:
-            raise InputError(f"file: expected a concept flow of format {FORMAT}, got {data['kind']!r:.60}")
-        return cls(**parts)
 
     def save(self, path: str | Path) -> None:
         """Write the JSON to a file."""
@@ -120,7 +137,7 @@ class ConceptFlow:
 
 @dataclass(frozen=True, eq=False)
 class ConceptFlows:
-    """Explains decisions by concepts, and these by words.
+    """Explains decisions by concepts, and these by words; where a model writes, by those of the prompt.
 
     Args:
         concept_explainer: Fitted concepts of a split model.
@@ -132,6 +149,9 @@ class ConceptFlows:
         at: Which rows of a concept are explained, see `InputToConcepts`. `"sum"` takes all of them, as all are removed
             where the concept is weighed; but then what stands in a removed word's place counts, too.
         names: What to call concepts.
+        removal: What the code of a removed concept becomes, see `ConceptsToOutput`.
+        reference: Activations for removals other than `"zero"`.
+        max_concepts: At most so many concepts of a text are weighed, those with the largest codes.
         words_options: Options of the method for words, as `{"granularity": "sentence"}`.
         weights_options: Options of the method for concepts.
     """
@@ -145,6 +165,9 @@ class ConceptFlows:
     aggregation: Aggregation | str = Aggregation.MEAN
     at: str | int = "strongest"
     names: Mapping[int, Any] | None = None
+    removal: str = "zero"
+    reference: Any = None
+    max_concepts: int | None = None
     words_options: Mapping[str, Any] = field(default_factory=dict)
     weights_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -156,6 +179,13 @@ class ConceptFlows:
                 raise InputError(
                     f"{name}: expected a class of attribution methods, such as Occlusion, got {method!r:.60}"
                 )
+            known = {option.name for option in fields(method) if option.init}
+            for option in getattr(self, f"{name}_options"):
+                if option not in known:
+                    raise InputError(
+                        f"{name}_options: {method.__name__} has no option {option!r}; it has {sorted(known)}"
+                    )
+        _ = self._functions
 
     def __call__(self, inputs: Any, targets: Any = None) -> list[ConceptFlow]:
         """Explain texts.
@@ -170,13 +200,26 @@ class ConceptFlows:
         Raises:
             InputError: Inputs, targets or options that cannot be explained.
         """
-        rows: dict[str, Any] = {"granularity": self.granularity, "aggregation": self.aggregation, "names": self.names}
-        to_output = ConceptsToOutput(self.concept_explainer, **rows)
-        to_concepts = InputToConcepts(self.concept_explainer, at=self.at, **rows)
-        weights = [self._strongest(found) for found in self.weights(to_output, **self.weights_options)(inputs, targets)]
+        items = split_inputs(inputs)
+        to_concepts, to_output = self._functions
+        explained = self.weights(to_output, **self.weights_options)(items, targets)
+        weights = [self._strongest(found) for found in explained]
         wanted = [[element.tokens[0] for element in found.elements] for found in weights]
-        words = self.words(to_concepts, **self.words_options)(inputs, wanted)
+        words = self.words(to_concepts, **self.words_options)(items, wanted)
         return [ConceptFlow(*pair) for pair in zip(words, weights, strict=True)]
+
+    @cached_property
+    def _functions(self) -> tuple[InputToConcepts, ConceptsToOutput]:
+        rows: dict[str, Any] = {"granularity": self.granularity, "aggregation": self.aggregation, "names": self.names}
+        to_output = ConceptsToOutput(
+            self.concept_explainer,
+            removal=self.removal,
+            reference=self.reference,
+            max_concepts=self.max_concepts,
+            source_only=True,
+            **rows,
+        )
+        return InputToConcepts(self.concept_explainer, at=self.at, **rows), to_output
 
     def _strongest(self, found: Attribution) -> Attribution:
         """The same explanation by fewer concepts, the strongest first."""
@@ -184,6 +227,7 @@ class ConceptFlows:
         kept = size.argsort(descending=True, stable=True)[: self.n_concepts]
         return replace(
             found,
+            baseline_scores=None,  # the others are missing from the sum
             elements=tuple(found.elements[int(k)] for k in kept),
             scores=found.scores[:, kept],
             std_errors=None if found.std_errors is None else found.std_errors[:, kept],

@@ -28,7 +28,7 @@ CHEAP = {
     "VarGrad": {"n_samples": 2},
 }
 SAMPLED = {*CHEAP} - {"IntegratedGradients"}
-ADDITIVE = {"GradientShap", "IntegratedGradients", "KernelShap", "Owen"}
+ADDITIVE = {"DeepLift", "GradientShap", "IntegratedGradients", "KernelShap", "Owen"}
 LINEAR_IN_THE_TARGET = ADDITIVE | {"AttnLRP", "InputxGradient", "Lime", "Occlusion", "Rise"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* perturbations do not tell")  # cheap ones are too few

@@ -19,6 +19,12 @@ from tests.visualizations.handmade import tokens_of, words
 from tests.visualizations.test_page import HOSTILE
 
 Open = Callable[..., Any]
+OF_CONCEPTS = {
+    "concepts_fingerprint": "0",
+    "split_point": "2",
+    "activation_granularity": "token",
+    "aggregation": "mean",
+}
 NAMES = ["fears (4)", "homes (7)", "concept 9"]
 
 
@@ -37,6 +43,7 @@ def make_flow(text: str = "we were scared at home", names: Sequence[str] = NAMES
         method="Occlusion",
         task=Task.CONCEPTS,
         inference_mode=InferenceMode.LOGITS,
+        settings=OF_CONCEPTS,
     )
     classes = ["fear", "joy"][:n_targets]
     weights = Attribution(
@@ -49,6 +56,7 @@ def make_flow(text: str = "we were scared at home", names: Sequence[str] = NAMES
         method="KernelShap",
         task=Task.CLASSIFICATION,
         inference_mode=InferenceMode.LOGITS,
+        settings=OF_CONCEPTS,
     )
     return ConceptFlow(of_words, weights)
 

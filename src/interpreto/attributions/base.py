@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from interpreto.attributions.draws import mean_of_draws
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count, keep_results, warn
 from interpreto.model_wrapping import (
@@ -112,13 +113,16 @@ class AttributionExplainer(ABC):
         )
         scorer, texts = self._asked(explained, inputs, targets)
         results: dict[int, Attribution] = {}
+        n_versions = self.model.n_versions if isinstance(self.model, ExplainedFunction) else None
+        n_inputs = len(texts) // (n_versions or 1)
         try:
             for k, result in self._attribute(scorer, texts):
                 results[k] = result
         except BaseException as error:
-            keep_results(error, results, len(texts))
+            keep_results(error, _by_input(results, n_inputs, n_versions), n_inputs)
             raise
-        return [results[k] for k in range(len(texts))]
+        whole = _by_input(results, n_inputs, n_versions)
+        return [whole[k] for k in range(n_inputs)]
 
     def _asked(self, explained: Explained, inputs: Any, targets: Any) -> tuple[Scorer, list[ExplainedText]]:
         """The engine, and what it is asked."""
@@ -196,6 +200,15 @@ class AttributionExplainer(ABC):
             baseline_scores=baseline_scores,
             std_errors=None if std_errors is None else std_errors.float().masked_fill(unseen, float("nan")),
         )
+
+
+def _by_input(results: Mapping[int, Attribution], n_inputs: int, n_versions: int | None) -> dict[int, Attribution]:
+    """Results by the number of the input: means of its versions, once there are all of them."""
+    if n_versions is None:
+        return dict(results)
+    groups = {k: [results.get(i) for i in range(k * n_versions, (k + 1) * n_versions)] for k in range(n_inputs)}
+    whole = {k: [one for one in group if one is not None] for k, group in groups.items()}
+    return {k: mean_of_draws(group) for k, group in whole.items() if len(group) == n_versions}
 
 
 def _plain(value: Any) -> Any:

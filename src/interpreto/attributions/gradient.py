@@ -167,8 +167,7 @@ class GradientExplainer(AttributionExplainer):
         """Scores of elements from those of tokens; the largest one is chosen by the size of other numbers."""
         free = scores.masked_fill(~text.free_tokens, 0.0)
         by = by.masked_fill(~text.free_tokens, 0.0)
-        tokens = [list(element.tokens) for element in text.elements]
-        return torch.stack([self._reduced(free[:, own], by[:, own]) for own in tokens], dim=1)
+        return torch.stack([self._reduced(free[:, own], by[:, own]) for own in text.places_of_elements], dim=1)
 
     def _reduced(self, scores: Float[Tensor, "t k"], by: Float[Tensor, "t k"]) -> Float[Tensor, " t"]:
         if self.reduction == "max":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
@@ -62,6 +63,13 @@ class ConceptModel(ABC):
         """The plain fields, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+
+    def fingerprint(self) -> str:
+        """The same for equal models, and for no others."""
+        digest = hashlib.sha256(repr((type(self).__name__, sorted(self.settings().items()))).encode())
+        for name, tensor in sorted(self.tensors().items()):
+            digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def to(self: Self, device: torch.device | str) -> Self:
         """The same on another device."""

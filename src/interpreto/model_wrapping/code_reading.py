@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import groupby
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -17,6 +17,7 @@ from interpreto.model_wrapping.activations import Aggregation
 from interpreto.model_wrapping.explained_function import Coder
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, blamed_on_model, refuse_nan, untouched_rows
+from interpreto.model_wrapping.gradients import Moments, Path
 from interpreto.model_wrapping.heads import at
 from interpreto.model_wrapping.hooks import untouched, visited
 from interpreto.model_wrapping.prefixes import Past
@@ -75,7 +76,7 @@ class CodeForward(Forward):
         """One row of hidden states from those of its tokens; first and last were chosen before."""
         if hidden.shape[1] == 1:
             return hidden[:, 0]
-        return hidden.amax(dim=1) if self.aggregation is Aggregation.MAX else hidden.float().mean(dim=1)
+        return hidden.amax(dim=1) if self.aggregation is Aggregation.MAX else hidden.float().mean(dim=1).to(hidden)
 
     def find_out(self) -> None:
         """Find out by a short pass what may be spared."""
@@ -100,7 +101,7 @@ class CodeReadingScorer(Scorer):
         of: What the model itself is for.
 
     Raises:
-        InputError: Probabilities of codes; removal by deletion of tokens that are read together.
+        InputError: Probabilities of codes.
     """
 
     _: KW_ONLY
@@ -135,17 +136,43 @@ class CodeReadingScorer(Scorer):
         """Whether nothing that comes later changes what is read."""
         return self._forward.looks_back_only
 
-    def check_rows(self, text: ExplainedText) -> None:
-        """Refuse what cannot be read.
+    def scores(
+        self,
+        texts: Sequence[ExplainedText],
+        keeps: Sequence[Bool[Tensor, "_ _"]],
+        finished: dict[int, Tensor] | None = None,
+    ) -> list[Float[Tensor, "_ _"]]:
+        """Codes `(p, t)` of each text under each of its keep-masks `(p, g)`; equal inputs are run once.
 
         Raises:
-            InputError: Tokens that are read together may be deleted one by one.
+            InputError: Removal by deletion of what is read.
         """
-        if self.filling.removal is Removal.DELETE and any(len(row) > 1 for row in text.readout.rows):
+        if self.filling.removal is Removal.DELETE:
+            for text in texts:
+                _refuse_deletion(text)
+        return super().scores(texts, keeps, finished)
+
+    def moments(
+        self,
+        texts: Sequence[ExplainedText],
+        embeddings: Sequence[Float[Tensor, "_ _"]],
+        baselines: Sequence[Float[Tensor, "_ _"]],
+        paths: Sequence[Path],
+        *,
+        gradients: bool = True,
+        parts: Sequence[int] = (),
+    ) -> Iterator[tuple[int, Moments]]:
+        """Averages of each text's gradients over the points of its path.
+
+        Raises:
+            InputError: Codes without gradients.
+        """
+        if gradients and not self.coder.encodes_differentiably:
             raise InputError(
-                f"removal: 'delete' takes away tokens of {text.where} whose hidden states make one row together; use "
-                "'mask' or 'attention', or tokens as rows"
+                f"model: codes of a {type(self.coder).__name__} have no gradients; use a perturbation method, such as "
+                "Occlusion or KernelShap"
             )
+        yield from super().moments(texts, embeddings, baselines, paths, gradients=gradients, parts=parts)
 
     def codes(self, texts: Sequence[ExplainedText]) -> list[Float[Tensor, "rows c"]]:
         """Codes of all rows of the untouched texts.
@@ -168,3 +195,17 @@ class CodeReadingScorer(Scorer):
             for batch in self._forward.batches(texts, everything):
                 self._forward.budget.in_halves(batch, look)
         return found
+
+
+def _refuse_deletion(text: ExplainedText) -> None:
+    """Refuse to delete tokens whose hidden states are read.
+
+    Raises:
+        InputError: Some may be.
+    """
+    read = {text.readout.slots[slot] for row, _ in text.readout.reads for slot in text.readout.rows[row]}
+    if any(int(text.element_of[place]) >= 0 for place in read):
+        raise InputError(
+            f"removal: 'delete' takes away tokens of {text.where} whose own hidden states are read; use 'mask' or "
+            "'attention', or read a token that always stays, as granularity='cls_token' does where there is one"
+        )

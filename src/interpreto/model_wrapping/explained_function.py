@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +14,8 @@ from interpreto.errors import ModelError
 from interpreto.model_wrapping.explained import Explained
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.model_with_split_points import ModelWithSplitPoints
-from interpreto.model_wrapping.readout import Readout
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.traits import Traits
-from interpreto.text import Element, Sample
 from interpreto.types import InferenceMode, Removal, Task
 
 
@@ -28,13 +27,14 @@ class Coder(Protocol):
         """The concepts in each row."""
         ...
 
-    def decode(self, codes: Float[Tensor, "n c"]) -> Float[Tensor, "n d"]:
-        """The activations that codes stand for."""
+    @property
+    def encodes_differentiably(self) -> bool:
+        """Whether gradients flow through `encode`."""
         ...
 
     @property
     def dictionary(self) -> Float[Tensor, "c d"]:
-        """One direction a concept."""
+        """What one unit of each concept's code adds to a hidden state."""
         ...
 
 
@@ -69,6 +69,9 @@ class ExplainedFunction(ABC):
     Every attribution method and faithfulness metric takes one in the place of a model.
     """
 
+    has_probabilities: ClassVar[bool] = True
+    """Whether its target scores can be probabilities."""
+
     @property
     @abstractmethod
     def split(self) -> ModelWithSplitPoints:
@@ -97,14 +100,21 @@ class ExplainedFunction(ABC):
         """
 
     @abstractmethod
-    def again(
-        self, where: str, sample: Sample, elements: tuple[Element, ...], readout: Readout, scorer: Scorer
-    ) -> ExplainedText:
-        """An explained text from a saved result.
+    def again(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> list[ExplainedText]:
+        """Explained texts from those of saved results.
 
         Raises:
-            InputError: A result of something else.
+            InputError: Results of something else.
         """
+
+    @property
+    def n_versions(self) -> int | None:
+        """How many texts in a row are draws of one input, whose results are averaged; `None` where nothing is drawn."""
+        return None
+
+    def identity(self) -> dict[str, Any]:
+        """Those of its settings without which it is another function."""
+        return {}
 
     def settings(self) -> dict[str, Any]:
         """What is noted of it in results, as plain values."""

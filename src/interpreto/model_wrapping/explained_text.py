@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +33,9 @@ class ExplainedText:
     readout: Readout
     untouched_read: Float[Tensor, " r"] | None = None
 
+    elements_are_text: ClassVar[bool] = True
+    """Whether elements stand somewhere in the text."""
+
     def only(self, targets: Sequence[int]) -> ExplainedText:
         """The same text with some of its targets, given by their numbers."""
         return replace(self, readout=replace(self.readout, targets=tuple(self.readout.targets[t] for t in targets)))
@@ -56,12 +60,17 @@ class ExplainedText:
         """Those that are there before anything is written."""
         return range(self.sample.source_length)
 
+    @property
+    def places_of_elements(self) -> list[list[int]]:
+        """The places that each element is made of."""
+        return [list(element.tokens) for element in self.elements]
+
     @cached_property
     def element_of(self) -> Tensor:
         """For each token the element that it belongs to, `-1` for fixed context: `(l,)`."""
         owner = torch.full((len(self.places),), -1)
-        for k, element in enumerate(self.elements):
-            owner[list(element.tokens)] = k
+        for k, own in enumerate(self.places_of_elements):
+            owner[own] = k
         return owner
 
     def kept_tokens(self, keep: Bool[Tensor, "p g"]) -> Bool[Tensor, "p l"]:

@@ -297,6 +297,7 @@ class Job:
     targets: list[int]
 
     def points(self) -> Iterator[tuple[Tensor, Tensor | float]]:
+        """The points, with what is not free for the targets as the text has it."""
         free = self.text.free_tokens[self.targets[0]].to(self.embedding.device)[:, None]
         for value, weight in self.path(self.embedding, self.baseline):
             yield torch.where(free, value, self.embedding), weight

@@ -22,7 +22,7 @@ from interpreto.model_wrapping.attention_maps import eager_attention
 
 Softmax = Literal["taylor", "constant"]
 
-_PASSING = frozenset(
+PASSING = frozenset(
     """add add_ sub sub_ rsub neg __add__ __radd__ __iadd__ __sub__ __rsub__ __isub__ __neg__ positive sum mean cumsum
     cat concat stack hstack reshape view view_as reshape_as flatten unflatten transpose transpose_ swapaxes permute
     movedim t expand expand_as broadcast_to repeat repeat_interleave contiguous clone squeeze unsqueeze split chunk
@@ -30,10 +30,10 @@ _PASSING = frozenset(
     where pad roll flip dropout to type type_as float half bfloat16 double cpu cuda""".split()  # noqa: SIM905
 )
 """Linear in all that they are given: their gradient is their rule."""
-_LAYERS = frozenset("linear addmm conv1d embedding mul_ __imul__ div_ __itruediv__".split())  # noqa: SIM905
+LAYERS = frozenset("linear addmm conv1d embedding mul_ __imul__ div_ __itruediv__".split())  # noqa: SIM905
 """Linear as long as their weights are constants."""
-_PRODUCTS = frozenset("mul multiply __mul__ __rmul__ matmul __matmul__ bmm mm".split())  # noqa: SIM905
-_QUOTIENTS = frozenset("div divide true_divide __truediv__".split())  # noqa: SIM905
+PRODUCTS = frozenset("mul multiply __mul__ __rmul__ matmul __matmul__ bmm mm".split())  # noqa: SIM905
+QUOTIENTS = frozenset("div divide true_divide __truediv__".split())  # noqa: SIM905
 _ELEMENTWISE = frozenset(
     "gelu silu relu tanh mish elu leaky_relu relu6 hardtanh hardswish pow __pow__ square".split()  # noqa: SIM905
 )
@@ -97,9 +97,9 @@ class _Rules(TorchFunctionMode):
         moving = sum(_differentiated(value) for value in (*args, *options.values()))
         if not torch.is_grad_enabled() or not moving:
             return function(*args, **options)
-        if name in _PRODUCTS and len(args) > 1 and moving == 2:
+        if name in PRODUCTS and len(args) > 1 and moving == 2:
             return function(halved(args[0]), halved(args[1]), *args[2:], **options)
-        if name in _QUOTIENTS and len(args) > 1:
+        if name in QUOTIENTS and len(args) > 1:
             return function(args[0], _constant(args[1]), *args[2:], **options)
         if name in _SIZES or _is_root(name, args) or (name == "softmax" and self.softmax == "constant"):
             return function(*map(_constant, args), **{key: _constant(value) for key, value in options.items()})
@@ -108,7 +108,7 @@ class _Rules(TorchFunctionMode):
         if name in _NORMS:
             return _NORMS[name](*args, **options)
         answer = function(*args, **options)
-        known = name in _PASSING or name == "softmax" or (moving == 1 and name in _LAYERS | _PRODUCTS)
+        known = name in PASSING or name == "softmax" or (moving == 1 and name in LAYERS | PRODUCTS)
         if not known and _differentiated(answer):
             raise ModelError(
                 f"model: expected one made of operations that relevance has rules for, got {name!r}; explain it with "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interpreto.attributions.result import Attribution
 
@@ -54,6 +54,8 @@ def cut(result: Attribution) -> tuple[tuple[Part, ...], tuple[Place | None, ...]
     In a generated output every target has at least one piece, and no piece has two targets: a target that stands for
     no letters, or for letters of the target before it, gets a tag.
     """
+    if result.elements and all(element.start == element.end for element in result.elements) and _of_concepts(result):
+        return _with_concepts(result)
     labels = _labels(result)
     outputs = {target.part for target in result.targets if target.part is not None} if result.task.generates else set()
     places: list[Place | None] = [None] * len(result.targets)
@@ -63,6 +65,21 @@ def cut(result: Attribution) -> tuple[tuple[Part, ...], tuple[Place | None, ...]
         pieces = _cut_part(result, k, text, tags, taken, places)
         parts.append(Part(label, tuple(pieces), k in outputs))
     return tuple(parts), tuple(places)
+
+
+def _of_concepts(result: Attribution) -> bool:
+    return "concept_removal" in result.settings
+
+
+def _with_concepts(result: Attribution) -> tuple[tuple[Part, ...], tuple[Place | None, ...]]:
+    """The texts, and the concepts in them a line each."""
+    parts, places = cut(replace(result, elements=(), scores=result.scores[:, :0], std_errors=None))
+    lines = [
+        piece
+        for k, element in enumerate(result.elements)
+        for piece in (*([Piece("\n")] if k else []), Piece(element.text, k))
+    ]
+    return (*parts, Part("Concepts", tuple(lines), False)), places
 
 
 def _labels(result: Attribution) -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from interpreto.concepts.files import load_sae
+from interpreto.errors import InputError
 from tests.concepts.files import writers
 from tests.concepts.files.writers import D, draw, result
 
@@ -64,21 +65,58 @@ def test_a_direction_that_is_zero_stays_zero(tmp_path):
     assert bool(torch.isfinite(concepts.decode(concepts.encode(x))).all())
 
 
-def test_saelens_matching_pursuit(tmp_path):
-    weights, x = draw(3)
-    weights["w_dec"] /= weights["w_dec"].norm(dim=1, keepdim=True)
-    settings = {"residual_threshold": 0, "stop_on_duplicate_support": False, "max_iterations": 4}
-    folder = writers.saelens(tmp_path / "a", weights, "matching_pursuit", settings=settings)
-    w = writers.wide(weights)
-    codes = torch.zeros(len(x), writers.C, dtype=torch.float64)
+def pursued(w, x, turns, threshold, stop_on_repeat):
+    """Codes of a pursuit row by row, and how many turns each row made."""
+    codes, made = torch.zeros(len(x), len(w["w_dec"]), dtype=torch.float64), []
     for row, start in enumerate(x.double() - w["b_dec"]):
-        left = start
-        for _ in range(4):
+        left, support, turn, going = start, set(), 0, True
+        while going and turn < turns:
+            turn += 1
             products = w["w_dec"] @ left
             best = int(products.argmax())
             codes[row, best] += products[best].clamp(min=0)
             left = left - products[best].clamp(min=0) * w["w_dec"][best]
-    close(folder, x, (codes, codes @ w["w_dec"] + w["b_dec"]))
+            before, support = support, set(codes[row].nonzero()[:, 0].tolist())
+            going = not (stop_on_repeat and support == before) and left.norm() >= threshold
+        made.append(turn)
+    return codes, made
+
+
+@pytest.mark.parametrize(
+    ("settings", "stops", "made"),
+    [
+        ({"residual_threshold": 0, "stop_on_duplicate_support": False, "max_iterations": 4}, (4, 0, False), {4}),
+        ({"residual_threshold": 0, "max_iterations": 40}, (40, 0, True), range(2, 20)),
+        ({"residual_threshold": 1.0, "stop_on_duplicate_support": False}, (8, 1.0, False), range(1, 9)),
+        ({"residual_threshold": -1, "stop_on_duplicate_support": False}, (8, 0, False), {8}),
+        ({"residual_threshold": 1e9}, (8, 1e9, True), {1}),
+        ({}, (8, 1e-2, True), range(2, 9)),
+    ],
+)
+def test_saelens_matching_pursuit(tmp_path, settings, stops, made):
+    weights, x = draw(3)
+    weights["w_dec"] /= weights["w_dec"].norm(dim=1, keepdim=True)
+    folder = writers.saelens(tmp_path / "a", weights, "matching_pursuit", settings=settings)
+    w = writers.wide(weights)
+    codes, turns = pursued(w, x, *stops)
+    assert set(turns) <= set(made)
+    assert len(made) == 1 or len(set(turns)) > 1  # rows stop at different turns
+    concepts = close(folder, x, (codes, codes @ w["w_dec"] + w["b_dec"]))
+    torch.testing.assert_close(concepts.encode(x[:1]).double(), codes[:1], rtol=2e-5, atol=2e-5)
+    again = type(concepts).load(concepts.save(tmp_path / "b"))
+    assert torch.equal(again.encode(x), concepts.encode(x))
+
+
+def test_saelens_pursuit_without_a_sensible_stop(tmp_path):
+    for number, threshold in enumerate(("small", float("nan"), True)):
+        settings = {"residual_threshold": threshold}
+        folder = writers.saelens(tmp_path / str(number), draw()[0], "matching_pursuit", settings=settings)
+        with pytest.raises(InputError, match="'residual_threshold' to be a number"):
+            load_sae(folder)
+    scaled = {"normalize_activations": "expected_average_only_in"}
+    folder = writers.saelens(tmp_path / "scaled", draw()[0], "matching_pursuit", settings=scaled)
+    with pytest.raises(InputError, match="its codes would be in other units"):
+        load_sae(folder, mean_norm=1.7)
 
 
 def test_saelens_before_version_6(tmp_path):

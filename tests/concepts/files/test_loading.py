@@ -171,7 +171,7 @@ def test_tensors_that_are_not_as_they_should_be(tmp_path, change, message):
         ({"architecture": "topk"}, "'k' to be a whole number above 0, got None"),
         ({"architecture": "topk", "k": 25}, "k 25: there are 24 concepts"),
         ({"architecture": "topk", "k": True}, "'k' to be a whole number"),
-        ({"architecture": "matching_pursuit"}, "a pursuit is represented that makes all its turns"),
+        ({"architecture": "matching_pursuit", "residual_threshold": "x"}, "'residual_threshold' to be a number"),
     ],
 )
 def test_settings_that_cannot_be_represented(tmp_path, settings, message):

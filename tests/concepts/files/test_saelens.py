@@ -98,6 +98,52 @@ def test_what_sae_lens_writes_is_read(name, subtract, rows, tmp_path):
     torch.testing.assert_close(own.decode(own.encode(rows)), again, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("subtract", [True, False])
+@pytest.mark.parametrize(
+    "stops",
+    [
+        {},
+        {"residual_threshold": 0.0},
+        {"residual_threshold": 2.0, "stop_on_duplicate_support": False},
+        {"residual_threshold": 2.0, "max_iterations": 3},
+    ],
+)
+def test_pursuits_stop_where_those_of_sae_lens_stop(stops, subtract, rows, tmp_path):
+    sae_lens = pytest.importorskip("sae_lens")
+    saes = sae_lens.saes
+    theirs = saes.MatchingPursuitSAE(
+        saes.MatchingPursuitSAEConfig(d_in=12, d_sae=20, apply_b_dec_to_input=subtract, **stops)
+    )
+    rng = torch.Generator().manual_seed(0)
+    directions = torch.randn(20, 12, generator=rng)
+    with torch.no_grad():
+        theirs.W_dec.copy_(directions / directions.norm(dim=1, keepdim=True))
+        theirs.b_dec.copy_(torch.randn(12, generator=rng))
+        theirs.save_model(tmp_path / "a")
+        codes, again = theirs.encode(rows), theirs(rows)
+    own = load_sae(tmp_path / "a")
+    for one in (own, load_sae(save_saelens(own, tmp_path / "b"))):
+        found = one.encode(rows)
+        assert torch.equal(found != 0, codes != 0)
+        torch.testing.assert_close(found, codes, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(one.decode(found), again, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        written = sae_lens.SAE.load_from_disk(tmp_path / "b").encode(rows)
+    torch.testing.assert_close(written, codes, rtol=1e-4, atol=1e-4)
+    l0 = (codes != 0).sum(dim=1)
+    assert l0.min() < l0.max() or stops.get("max_iterations") == 3
+
+
+def test_early_stops_of_a_pursuit_are_written(tmp_path):
+    weights, x = writers.draw(3)
+    weights["w_dec"] /= weights["w_dec"].norm(dim=1, keepdim=True)
+    first = load_sae(writers.saelens(tmp_path / "a", weights, "matching_pursuit", settings={"residual_threshold": 0.5}))
+    folder = save_saelens(first, tmp_path / "b")
+    about = json.loads((folder / "cfg.json").read_text())
+    assert (about["residual_threshold"], about["max_iterations"], about["stop_on_duplicate_support"]) == (0.5, 8, True)
+    assert torch.equal(load_sae(folder).encode(x), first.encode(x))
+
+
 def test_the_file_says_where_it_belongs(rows, tmp_path):
     split = ModelWithSplitPoints(language_model(), [1, "transformer.h.0.mlp"], tokenizer=byte_bpe())
     activations = split.get_activations(LINES)

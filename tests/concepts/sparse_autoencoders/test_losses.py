@@ -11,6 +11,7 @@ from interpreto.concepts.sparse_autoencoders.archetypal import centroids
 from interpreto.concepts.sparse_autoencoders.auxiliary import auxiliary_loss
 from interpreto.concepts.sparse_autoencoders.batch_top_k import chosen_of_batch
 from interpreto.concepts.sparse_autoencoders.jump_relu import jump_relu
+from interpreto.concepts.sparse_autoencoders.matching_pursuit import MatchingPursuitSAE
 from interpreto.concepts.sparse_autoencoders.sparse_codes import decoded, largest, top_of_batch, top_of_rows
 from interpreto.concepts.sparse_autoencoders.sparsity import steered
 from interpreto.concepts.sparse_autoencoders.start import geometric_median, start_of
@@ -365,6 +366,42 @@ def test_matching_pursuit_stops_where_nothing_is_left():
         model = concepts.model(p, training)
         codes = model.encode(2 * p["decoder"][[5]] + p["bias"])
     torch.testing.assert_close(codes, F.one_hot(torch.tensor([5]), 24) * 2.0)
+
+
+def test_matching_pursuit_stops_early():
+    """Directions at 0, 60 and 180 degrees: a turn leaves what is at a right angle, and the next one half of that."""
+    decoder = torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5], [-1.0, 0.0]])
+    x = torch.tensor([[1.0, 0.5], [3.0, 0.0]])
+    best = [0, 1, 2, 1, 2, 1]
+    lengths = [0.5**turn for turn in range(1, 7)]
+    amounts = [1.0, *(length * 0.75**0.5 for length in lengths[:-1])]
+
+    def codes(**stops):
+        return MatchingPursuitSAE(decoder=decoder, bias=torch.zeros(2), k=6, **stops).encode(x)
+
+    def after(turns):
+        found = torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+        for i, amount in zip(best[:turns], amounts, strict=False):
+            found[0, i] += amount
+        return found
+
+    torch.testing.assert_close(codes(), after(6))
+    torch.testing.assert_close(codes(stop_on_repeat=True), after(4))  # the turn that repeats is still made
+    for turns, length in enumerate(lengths[:-1], start=1):
+        torch.testing.assert_close(codes(smallest_residual=1.01 * length), after(turns))
+    torch.testing.assert_close(codes(smallest_residual=9.0, stop_on_repeat=True), after(1))
+
+
+def test_matching_pursuit_scales_and_saves_its_stops():
+    plain = MatchingPursuitSAE(decoder=torch.eye(3), bias=torch.ones(3), k=2)
+    assert plain.settings() == {"k": 2}  # as saved before there were stops
+    model = MatchingPursuitSAE(
+        decoder=torch.eye(3), bias=torch.ones(3), k=2, smallest_residual=0.5, stop_on_repeat=True
+    )
+    assert model.settings() == {"k": 2, "smallest_residual": 0.5, "stop_on_repeat": True}
+    assert model.of_larger(4.0).settings() == {"k": 2, "smallest_residual": 2.0, "stop_on_repeat": True}
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.of_larger(4.0).encode(4 * x), 4 * model.encode(x))
 
 
 def test_archetypes_are_mixtures():

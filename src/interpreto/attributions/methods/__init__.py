@@ -3,6 +3,7 @@
 from interpreto.attributions.methods.attention_rollout import AttentionRollout
 from interpreto.attributions.methods.attn_lrp import AttnLRP
 from interpreto.attributions.methods.context_cite import ContextCite
+from interpreto.attributions.methods.deep_lift import DeepLift
 from interpreto.attributions.methods.gradient_shap import GradientShap
 from interpreto.attributions.methods.input_x_gradient import InputxGradient
 from interpreto.attributions.methods.integrated_gradients import IntegratedGradients
@@ -21,6 +22,7 @@ __all__ = [
     "AttentionRollout",
     "AttnLRP",
     "ContextCite",
+    "DeepLift",
     "GradientShap",
     "InputxGradient",
     "IntegratedGradients",

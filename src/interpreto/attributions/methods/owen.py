@@ -70,7 +70,7 @@ class Owen(PerturbationExplainer):
         g, rng = len(text.elements), self._generator()
         ends = torch.tensor([[True], [False]]).expand(-1, g)
         tree = Group(tuple(range(g)))
-        if type(text) is ExplainedText:  # concepts, the elements of another kind, stand nowhere in the text
+        if text.elements_are_text:
             tree = hierarchy(text.sample, text.elements, Granularity(self.granularity))
         if n_coalitions(tree) <= self._budget(g):
             keep, shares = owen_shares(tree)

@@ -93,7 +93,7 @@ class FaithfulnessMetric(ABC):
         model: The explained model, or what else was explained: fitted concepts, or a function such as
             `ConceptsToOutput`.
         tokenizer: Its tokenizer; concepts know it already.
-        inference_mode: The space of the figures; probabilities by default, as in the papers.
+        inference_mode: The space of the figures; by default probabilities, as in the papers, and codes as they are.
         removal: How a removed element looks, see `PerturbationExplainer`; by default as in the explanation, or the
             default for the tokenizer where the method removes nothing.
         n_random: Random orders that the figure is compared with.
@@ -104,7 +104,7 @@ class FaithfulnessMetric(ABC):
     model: nn.Module | ExplainedFunction
     tokenizer: PreTrainedTokenizerBase | None = None
     _: KW_ONLY
-    inference_mode: InferenceMode | str = InferenceMode.SOFTMAX
+    inference_mode: InferenceMode | str | None = None
     removal: Removal | str | None = None
     n_random: int = 5
     batch_size: int | None = None
@@ -113,10 +113,13 @@ class FaithfulnessMetric(ABC):
     higher_is_better: ClassVar[bool]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "model", as_explained(self.model))
+        if self.inference_mode is None:
+            raw = isinstance(self.model, ExplainedFunction) and not self.model.has_probabilities
+            object.__setattr__(self, "inference_mode", InferenceMode.LOGITS if raw else InferenceMode.SOFTMAX)
         if self.inference_mode not in list(InferenceMode):
             names = [mode.value for mode in InferenceMode]
             raise InputError(f"inference_mode: expected one of {names}, got {self.inference_mode!r}")
-        object.__setattr__(self, "model", as_explained(self.model))
         check_count("n_random", self.n_random, 1)
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size, 1)

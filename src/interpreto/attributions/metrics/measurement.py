@@ -100,19 +100,45 @@ def explained_again(
     tasks = sorted({attribution.task.value for attribution in given})
     if len(tasks) != 1:
         raise InputError(f"attributions: expected explanations of one task, got {tasks}")
-    task, function = Task(tasks[0]), model if isinstance(model, ExplainedFunction) else None
-    scorer = function.scorer(Engine(InferenceMode.LOGITS)) if function else None
+    task = Task(tasks[0])
+    texts = [ExplainedText(f"attributions[{k}]", a.sample, a.elements, a.readout) for k, a in enumerate(given)]
+    if isinstance(model, ExplainedFunction):
+        scorer = model.scorer(Engine(InferenceMode.LOGITS))
+        own = scorer.task
+        _check_settings(model, given)
+        texts = model.again(scorer, texts) if own is task else texts
+    else:
+        own = traits.recognise(given[0].sample.ids) if _knows(traits, given[0]) else task
     for k, attribution in enumerate(given):
-        known = _knows(traits, attribution)
-        if not known or (scorer.task if scorer else traits.recognise(given[0].sample.ids)) is not task:
-            raise InputError(
-                f"attributions[{k}]: expected an explanation of this {type(traits.base).__name__}, got one of another "
-                f"model, for {task.value} on ids up to {max(attribution.sample.ids)}; pass the model that was explained"
+        of_concepts = "concepts_fingerprint" in attribution.settings and not isinstance(model, ExplainedFunction)
+        if of_concepts or own is not task or not _knows(traits, attribution):
+            what = (
+                "concepts: pass the function that was explained"
+                if of_concepts
+                else (
+                    f"another model, for {task.value} on ids up to {max(attribution.sample.ids)}; pass the model that "
+                    "was explained"
+                )
             )
-    parts = [(f"attributions[{k}]", a.sample, a.elements, a.readout) for k, a in enumerate(given)]
-    if function and scorer:
-        return task, given, [function.again(*part, scorer) for part in parts]
-    return task, given, [ExplainedText(*part) for part in parts]
+            raise InputError(
+                f"attributions[{k}]: expected an explanation of this {type(traits.base).__name__}, got one of {what}"
+            )
+    return task, given, texts
+
+
+def _check_settings(function: ExplainedFunction, given: Sequence[Attribution]) -> None:
+    """Refuse explanations of another function.
+
+    Raises:
+        InputError: The message names the first thing that differs.
+    """
+    for k, attribution in enumerate(given):
+        for name, value in function.identity().items():
+            if attribution.settings.get(name) != value:
+                raise InputError(
+                    f"attributions[{k}]: expected an explanation of this {type(function).__name__} with "
+                    f"{name}={value!r}, got {attribution.settings.get(name)!r}; pass the function that was explained"
+                )
 
 
 def _knows(traits: Traits, attribution: Attribution) -> bool:

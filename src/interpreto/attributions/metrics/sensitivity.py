@@ -14,6 +14,7 @@ from interpreto.attributions.base import AttributionExplainer
 from interpreto.attributions.metrics.measurement import Measurement, explained_again, scorer_of
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count
+from interpreto.model_wrapping import ExplainedFunction
 from interpreto.model_wrapping.moved_embeddings import moved_embeddings, moves, spread_of_embeddings
 
 
@@ -84,6 +85,8 @@ class SensitivityMax:
             moved = moves(ids, width, self.radius * spread, int(torch.randint(2**62, (), generator=rng)))
             with moved_embeddings(traits.embeddings, torch.tensor(ids), moved):
                 scorer = scorer_of(self.explainer.model, traits, task, self.explainer._engine())
+                if isinstance(self.explainer.model, ExplainedFunction):  # what it keeps of texts has moved, too
+                    texts = self.explainer.model.again(scorer, texts)
                 found = dict(self.explainer._attribute(scorer, texts))
             for k, attribution in enumerate(given):
                 largest[k] = torch.maximum(largest[k], distance(found[k].scores, attribution.scores))

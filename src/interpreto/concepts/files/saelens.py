@@ -32,8 +32,8 @@ def read_saelens(place: Place, *, as_written: bool = False, mean_norm: float | N
       directions, which then count as 1.
     - `jumprelu`: `ReLU(p) 1[p > threshold]`.
     - `gated`: `1[p + b_gate > 0] ReLU(exp(r_mag) p + b_mag)`, without `b_enc`.
-    - `matching_pursuit`: as `MpSAEConcepts`; only without early stops (`residual_threshold` 0,
-      `stop_on_duplicate_support` false).
+    - `matching_pursuit`: as `MpSAEConcepts`, `max_iterations` turns; a row stops earlier once what is left of it is
+      shorter than `residual_threshold`, or, with `stop_on_duplicate_support`, after a turn without a new concept.
 
     Args:
         place: The folder.
@@ -172,20 +172,26 @@ def _gated(settings: SavedSettings, tensors: SavedTensors, scale: float) -> Spar
 
 
 def _matching_pursuit(settings: SavedSettings, tensors: SavedTensors, scale: float) -> SparseAutoencoder:
-    if settings.flag("stop_on_duplicate_support", True) or settings.get("residual_threshold", 1e-2) != 0:
-        raise settings.refuse(
-            f"stop_on_duplicate_support {settings.get('stop_on_duplicate_support', True)} and residual_threshold "
-            f"{settings.get('residual_threshold', 1e-2)}",
-            "a pursuit is represented that makes all its turns",
-        )
     if scale != 1:
         raise settings.refuse("normalize_activations in a matching pursuit", "its codes would be in other units")
     bias = tensors.vector("b_dec")
     written = tensors.tensors.get("W_dec", torch.zeros(0)).shape
     c = next((size for size in written if size != len(bias)), len(bias))
     decoder = tensors.matrix("W_dec", c, len(bias), transposed=False)
-    k = settings.count("max_iterations", len(bias))
-    return MatchingPursuitSAE(decoder=decoder, bias=bias * float(settings.flag("apply_b_dec_to_input", True)), k=k)
+    threshold = _USUAL_THRESHOLD
+    if settings.get("residual_threshold") is not None:
+        threshold = max(0.0, settings.number("residual_threshold"))  # below 0 it never stops, as for 0
+    return MatchingPursuitSAE(
+        decoder=decoder,
+        bias=bias * float(settings.flag("apply_b_dec_to_input", True)),
+        k=settings.count("max_iterations", len(bias)),
+        smallest_residual=threshold,
+        stop_on_repeat=settings.flag("stop_on_duplicate_support", True),
+    )
+
+
+_USUAL_THRESHOLD = 1e-2
+"""What SAELens takes where the file does not tell."""
 
 
 def _l0(path: Path, c: int) -> float | None:

@@ -29,7 +29,7 @@ def save_saelens(concept_explainer: ConceptExplainer, folder: str | Path, *, mod
 
     `VanillaSAEConcepts` become `standard`; `TopKSAEConcepts` and `ArchetypalSAEConcepts` `topk`; `JumpReLUSAEConcepts`,
     and with one threshold for all concepts `BatchTopKSAEConcepts` and `MatryoshkaSAEConcepts`, `jumprelu`;
-    `GatedSAEConcepts` `gated`; `MpSAEConcepts` `matching_pursuit`, without early stops.
+    `GatedSAEConcepts` `gated`; `MpSAEConcepts` `matching_pursuit`.
 
     Args:
         concept_explainer: The fitted concepts.
@@ -81,9 +81,15 @@ def _written(model: SparseAutoencoder) -> tuple[str, dict[str, Tensor], dict[str
     """Architecture, tensors, and settings of its own."""
     tensors = {"W_dec": model.decoder.clone(), "b_dec": model.bias.clone()}
     if isinstance(model, MatchingPursuitSAE):
-        return "matching_pursuit", tensors, {
-            "residual_threshold": 0.0, "max_iterations": model.k, "stop_on_duplicate_support": False
-        }  # fmt: skip
+        return (
+            "matching_pursuit",
+            tensors,
+            {
+                "residual_threshold": model.smallest_residual,
+                "max_iterations": model.k,
+                "stop_on_duplicate_support": model.stop_on_repeat,
+            },
+        )
     if isinstance(model, GatedSAE):
         biases = {"b_gate": model.gate_bias, "b_mag": model.magnitude_bias, "r_mag": model.log_magnitude}
         return "gated", {**tensors, "W_enc": model.encoder.T, **biases}, {}

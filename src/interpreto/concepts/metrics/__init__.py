@@ -1,5 +1,6 @@
 """Metrics of concept spaces: how faithful, how sparse, how stable, how useful."""
 
+from interpreto.concepts.metrics.completeness import Completeness, CompletenessResult
 from interpreto.concepts.metrics.consim import ConSim, ConSimPrompt, ConSimResult
 from interpreto.concepts.metrics.distributions import FID, Wasserstein, frechet_distance
 from interpreto.concepts.metrics.loss_recovered import LossRecovered, LossRecovery
@@ -18,6 +19,8 @@ from interpreto.concepts.metrics.stability import Stability, matched_cosines
 __all__ = [
     "FID",
     "MSE",
+    "Completeness",
+    "CompletenessResult",
     "ConSim",
     "ConSimPrompt",
     "ConSimResult",

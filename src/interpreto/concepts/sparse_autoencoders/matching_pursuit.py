@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -24,9 +24,25 @@ class MatchingPursuitSAE(SparseAutoencoder):
     """`k` times: the concept nearest to what is left of the row takes its share of it.
 
     `r = x - b`; then `i = argmax_j r . D_j`, `a = ReLU(r . D_i)`, `z_i += a`, `r -= a D_i`, until `|r| < 1e-6 |x - b|`.
+    Files of others may ask for more stops; both look at what a turn has done, so the first turn is always made.
+
+    Args:
+        k: Turns at most.
+        smallest_residual: A row stops once `|r|` is below this, in the units of the activations; 0: never.
+        stop_on_repeat: Whether a row stops after a turn that brought no new concept: the concept was taken before, or
+            nothing was left of it.
     """
 
     k: int
+    smallest_residual: float = 0.0
+    stop_on_repeat: bool = False
+
+    in_units: ClassVar[tuple[str, ...]] = ("bias", "smallest_residual")
+
+    def settings(self) -> dict[str, Any]:
+        """The plain fields, without stops that were not asked for."""
+        stops = {"smallest_residual": self.smallest_residual, "stop_on_repeat": self.stop_on_repeat}
+        return {"k": self.k, **{name: value for name, value in stops.items() if value}}
 
     def encode(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """The gradient flows through the products, not through the choice."""
@@ -34,19 +50,32 @@ class MatchingPursuitSAE(SparseAutoencoder):
         return amounts.new_zeros(len(amounts), self.nb_concepts).scatter_add(1, columns, amounts)
 
     def pursue(self, activations: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n k"], Tensor, Float[Tensor, "n d"]]:
-        """What was taken at each turn, from which concept, and what is left in the end."""
+        """What was taken at each turn, from which concept, and what is left in the end.
+
+        There are fewer turns than `k` where every row has stopped before.
+        """
         left = activations - self.bias
         small = _SMALL * left.detach().norm(dim=1)
+        going = torch.ones_like(small, dtype=torch.bool)
+        stops = self.stop_on_repeat or self.smallest_residual > 0
+        taken = going.new_zeros(len(left), self.nb_concepts if self.stop_on_repeat else 0)
         amounts, columns = [], []
         for _ in range(self.k):
             with torch.no_grad():
                 best = (left @ self.decoder.T).argmax(dim=1)
-                going = left.norm(dim=1) > small
+                going = going & (left.norm(dim=1) > small)
             direction = self.decoder.index_select(0, best)
             amount = torch.relu((left * direction).sum(dim=1)) * going
             left = left - amount[:, None] * direction
             amounts.append(amount)
             columns.append(best)
+            if stops:
+                going = going & (left.detach().norm(dim=1) >= self.smallest_residual)
+                if self.stop_on_repeat:
+                    going = going & (amount > 0) & ~taken.gather(1, best[:, None])[:, 0]
+                    taken.scatter_(1, best[:, None], value=True)
+                if not going.any():
+                    break
         return torch.stack(amounts, dim=1), torch.stack(columns, dim=1), left
 
 
@@ -80,7 +109,7 @@ class MpSAEConcepts(SAEConcepts[MatchingPursuitSAE]):
 
     def model(self, parameters: Parameters, training: Training) -> MatchingPursuitSAE:
         """The autoencoder of these parameters."""
-        return MatchingPursuitSAE(**parameters, k=self.k)
+        return MatchingPursuitSAE(decoder=parameters["decoder"], bias=parameters["bias"], k=self.k)
 
     def loss(self, model: MatchingPursuitSAE, x: Float[Tensor, "n d"], training: Training) -> Float[Tensor, ""]:
         """Squared norm of what is left."""
