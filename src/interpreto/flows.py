@@ -30,7 +30,7 @@ from interpreto.attributions import Attribution, Occlusion
 from interpreto.attributions.base import AttributionExplainer
 from interpreto.concepts import ConceptsToOutput, InputToConcepts
 from interpreto.concepts.base import ConceptExplainer
-from interpreto.errors import InputError, check_count
+from interpreto.errors import InputError, StoreError, check_count
 from interpreto.model_wrapping import ActivationGranularity, Aggregation
 from interpreto.text import split_inputs
 from interpreto.types import Task
@@ -122,17 +122,28 @@ class ConceptFlow:
             raise InputError(f"file: expected the JSON of a concept flow, got {text!r:.60}") from error
 
     def save(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        """Write the JSON to a file.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        try:
+            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
 
     @classmethod
     def load(cls, path: str | Path) -> ConceptFlow:
         """Read a file that `save` wrote.
 
         Raises:
-            InputError: Not a saved flow.
+            InputError: No file, or not a saved flow.
         """
-        return cls.from_json(Path(path).read_bytes().decode("utf-8", "replace"))
+        try:
+            text = Path(path).read_bytes().decode("utf-8", "replace")
+        except OSError as error:
+            raise InputError(f"{path}: expected a saved concept flow, got {error!r:.120}") from error
+        return cls.from_json(text)
 
 
 @dataclass(frozen=True, eq=False)

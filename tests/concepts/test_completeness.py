@@ -409,3 +409,13 @@ def test_models_without_one_class_a_text_are_refused():
         other = ModelWithSplitPoints(model, 0, tokenizer=wordpiece())
         with pytest.raises(InputError, match="one class of a text, got scores of another kind"):
             Completeness(NeuronsAsConcepts(other))(LINES)
+
+
+def test_copies_of_texts_say_nothing_new():
+    rng = torch.Generator().manual_seed(0)
+    right, guess = torch.rand(40, generator=rng) < 0.8, torch.rand(40, generator=rng) < 0.3
+    model = torch.ones(40, dtype=torch.bool)
+    once = completeness(right, model, guess)
+    again = completeness(*(x.repeat(4) for x in (right, model, guess)), torch.arange(40).repeat(4))
+    assert again == pytest.approx(once)
+    assert completeness(*(x.repeat(4) for x in (right, model, guess)))[1] < 0.6 * once[1]

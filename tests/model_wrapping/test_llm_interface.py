@@ -556,3 +556,16 @@ def test_other_weights_are_other_answers(tmp_path):
 def test_a_model_that_does_not_write():
     with pytest.raises(ModelError, match="one that writes"):
         HuggingFaceLLM(classifier(), wordpiece())
+
+
+def test_no_secret_of_an_address_is_written_down(monkeypatch):
+    for address in ("https://me:s3cret@proxy.example/v1", "https://proxy.example/v1?api-key=s3cret"):
+        monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+        with pytest.raises(InputError, match="base_url: expected an address without") as refused:
+            OpenAILLM(KEY, "tiny", base_url=address)
+        assert "s3cret" not in str(refused.value)
+        late = OpenAILLM(KEY, "tiny")
+        monkeypatch.setenv("OPENAI_BASE_URL", address)
+        assert late.identity["server"] == "https://proxy.example/v1"
+        with pytest.raises(InputError, match="OPENAI_BASE_URL: expected an address without"):
+            OpenAILLM(KEY, "tiny")

@@ -17,7 +17,7 @@ from transformers import PretrainedConfig
 from interpreto.errors import ModelError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
-from interpreto.model_wrapping.hooks import hooked, untouched
+from interpreto.model_wrapping.hooks import hooked, lock_of, untouched
 from interpreto.model_wrapping.traits import Traits
 
 _SLACK = 1e-2  # by how much weights in half precision may fail to add up to 1
@@ -124,7 +124,12 @@ def _in_streams(
 
 @contextmanager
 def eager_attention(model: nn.Module) -> Iterator[None]:
-    """Run the model with the attention that is written out, operation by operation."""
+    """Run the model with the attention that is written out, operation by operation; other threads wait."""
+    with lock_of(model):
+        yield from _eager_attention(model)
+
+
+def _eager_attention(model: nn.Module) -> Iterator[None]:
     configs: dict[int, PretrainedConfig] = {}
     for module in model.modules():
         config = getattr(module, "config", None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock, RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -14,18 +16,36 @@ from torch.utils.hooks import RemovableHandle
 
 from interpreto.errors import ModelError
 
+_LOCKS: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
+_NEW_LOCK = Lock()
+
 
 @contextmanager
 def untouched(model: nn.Module, *, constant_parameters: bool = False) -> Iterator[None]:
     """Run the model in evaluation mode and leave every module and parameter as it was.
 
-    Modules that were compiled in place run uncompiled inside the block: compiled code passes over hooks.
+    Modules that were compiled in place run uncompiled inside the block: compiled code passes over hooks. Other threads
+    that would run the same model wait: hooks know no threads.
 
     Args:
         model: The user's model.
         constant_parameters: Whether parameters are constants inside the block, so that a backward pass keeps no graph
             for their gradients.
     """
+    with lock_of(model):
+        yield from _untouched(model, constant_parameters)
+
+
+def lock_of(model: nn.Module) -> RLock:
+    """What a thread holds while it changes how a model runs; one for a model and all that is wrapped around it."""
+    core: Any = model
+    while hasattr(core, "_orig_mod") or hasattr(core, "get_base_model"):
+        core = core._orig_mod if hasattr(core, "_orig_mod") else core.get_base_model()
+    with _NEW_LOCK:
+        return _LOCKS.setdefault(core, RLock())
+
+
+def _untouched(model: nn.Module, constant_parameters: bool) -> Iterator[None]:
     modules = list(model.modules())
     training = [module for module in modules if module.training]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad] if constant_parameters else []

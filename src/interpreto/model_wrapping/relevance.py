@@ -173,7 +173,13 @@ def _is_activation(module: nn.Module) -> bool:
     """Functions of each value by itself, as transformers and torch have them; some are written in many operations."""
     home = type(module).__module__
     known = home in ("transformers.activations", "torch.nn.modules.activation")
-    return known and not isinstance(module, (nn.Softmax, nn.LogSoftmax, nn.MultiheadAttention, nn.GLU))
+    return known and not isinstance(module, _NO_ACTIVATIONS)
+
+
+_NO_ACTIVATIONS = (
+    *(nn.Softmax, nn.Softmin, nn.Softmax2d, nn.LogSoftmax, nn.MultiheadAttention, nn.GLU),  # of several values
+    *(nn.Sigmoid, nn.LogSigmoid, nn.Softplus, nn.Hardsigmoid, nn.Threshold),  # not 0 at 0: `f(x) / x` has no bound
+)
 
 
 def _identity_of(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

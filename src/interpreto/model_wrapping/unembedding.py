@@ -169,7 +169,7 @@ class Unembedding:
         for part in torch.split(vectors, _ROWS):
             rows = part.to(weight.device)
             both = _Running(k), _Running(k)
-            for first in range(0, self.nb_tokens, size := self.rows_at_once(len(rows))):
+            for first in range(0, self.nb_tokens, size := self.rows_at_once(max(len(rows), weight.shape[1]))):
                 last = min(first + size, self.nb_tokens)
                 scores = rows @ weight[first:last].float().T
                 for sign, running in zip((1, -1), both, strict=True):

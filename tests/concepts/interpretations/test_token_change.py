@@ -303,3 +303,14 @@ def test_bad_input():
         TokenChange(wide).interpret([0], LINES)
     with pytest.raises(ModelError, match="lower strength"):
         TokenChange(concepts, strength=1e38).interpret([0], LINES)
+
+
+def test_dead_concepts_do_not_cost_the_others():
+    found = concepts_of(*model_and_tokenizer("gpt2", CAUSAL))
+    directions = found.dictionary.clone()
+    directions[1] = 0
+    found._concept_model = RandomModel(directions)
+    alone = TokenChange(found, k=3).interpret([0], LINES)
+    readings = TokenChange(found, k=3).interpret([0, 1], LINES)
+    assert readings[0] == alone[0]
+    assert all(token.weight == 0 for tokens in readings[1].lists for token in tokens.tokens)

@@ -134,3 +134,14 @@ def test_bad_inputs(writer):
         reading(writer).windows(None, None)
     with pytest.raises(InputError, match="activations"):
         reading(writer).windows(TEXTS, writer.split.get_activations(TEXTS[:3]))
+
+
+def test_of_equal_windows_the_same_one_is_read_in_any_order(reader):
+    texts = ["I was sad. The dog ran.", "The dog ran. We are great.", "The dog ran."]
+    found = {}
+    for order in (texts, texts[::-1], texts[1:] + texts[:1]):
+        windows, _ = reading(reader, "sentence", sign="absolute").windows(order, None)
+        codes = {windows.text(w): windows.codes[w] for w in range(len(windows))}
+        for text, code in codes.items():
+            assert np.allclose(found.setdefault(text, code), code, atol=1e-6)
+    assert len(found) == 3

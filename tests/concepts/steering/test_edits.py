@@ -126,8 +126,10 @@ def test_strengths_of_known_shifts(kl, start):
 def test_shifts_that_cannot_be_reached_say_what_was():
     with pytest.raises(InputError, match=r"largest was 0\.3 at a strength of"):
         strength_for(0.5, lambda strength: 0.3 * (1 - math.exp(-strength)))
-    with pytest.raises(InputError, match=r"largest was 0\.4 at a strength of 4;"):
-        strength_for(0.5, lambda strength: strength / 10 if strength < 5 else math.nan)
+    with pytest.raises(InputError, match=r"largest was 0\.5 at a strength of 5, and stronger ones give no numbers"):
+        strength_for(0.6, lambda strength: strength / 10 if strength < 5 else math.nan)
+    found = strength_for(0.1, lambda strength: strength**2 / 1000 if strength < 12 else math.nan)
+    assert found.kl == pytest.approx(0.1, rel=0.01)  # though 16 is too much
     with pytest.raises(InputError, match=r"jumps over 0\.5 nats, from 0\.1 at a strength of 3"):
         strength_for(0.5, lambda strength: 0.1 if strength < 3 else 0.9)
     assert strength_for(0.5, lambda strength: strength if strength < 3 else math.inf, start=4.0).kl == 0.5

@@ -733,3 +733,14 @@ def test_rows_that_are_no_tokens():
     with pytest.raises(ModelError, match="expected hidden states of the tokens"), intervention:
         model(**encoded(tokenizer, LINES))
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_prompts_that_are_read_in_pieces_are_refused():
+    model, tokenizer = language_model(), byte_bpe()
+    steering = Steering(ModelWithSplitPoints(model, 0, tokenizer=tokenizer))
+    inputs = tokenizer("What a great day", return_tensors="pt")
+    with (
+        steering.steer(torch.ones(32), 1.0, positions="generated"),
+        pytest.raises(ModelError, match="prefill_chunk_size"),
+    ):
+        model.generate(**inputs, max_new_tokens=2, prefill_chunk_size=2)

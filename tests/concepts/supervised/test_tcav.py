@@ -194,3 +194,11 @@ def test_models_without_classes_are_refused():
     split = ModelWithSplitPoints(language_model(), 0, tokenizer=byte_bpe())
     with pytest.raises(InputError, match="expected a classifier, got a causal-lm"):
         TCAV(model_with_split_points=split)
+
+
+def test_texts_are_not_of_a_concept_and_random_at_once():
+    split = split_classifier()
+    with pytest.raises(InputError, match="others: expected texts without 'animals', got one of its own"):
+        TCAV(model_with_split_points=split)({"animals": ANIMALS}, [*OTHERS, ANIMALS[0]], {0: BOOKS})
+    with pytest.raises(InputError, match="others: expected texts that are no examples"):
+        CAVConcepts(split).fit_examples(ANIMALS, [*OTHERS, ANIMALS[0]])

@@ -13,7 +13,9 @@ from interpreto.concepts.sparse_autoencoders.jump_relu import JumpReLUSAE
 def read_gemma_scope(place: Place, *, as_written: bool = False) -> SavedAutoencoder:
     """`z = p 1[p > theta]` with `p = ReLU(x W_enc + b_enc)`, `x_hat = z W_dec + b_dec`; the bias is not subtracted.
 
-    Autoencoders of token embeddings (in a folder `embedding`) were trained on rows divided by `sqrt(d)`.
+    Autoencoders of token embeddings (in a folder `embedding/width_...`) were trained on rows divided by `sqrt(d)`:
+    codes are those of such rows, and what the dictionary adds is multiplied by it again. Their bias is taken as it is,
+    as SAELens does.
 
     Args:
         place: The folder.
@@ -40,7 +42,7 @@ def read_gemma_scope(place: Place, *, as_written: bool = False) -> SavedAutoenco
         )
     b_enc, bias = tensors.vector("b_enc"), tensors.vector("b_dec")
     c, d = len(b_enc), len(bias)
-    embedding = "embedding" in place.name.split("/")
+    embedding = re.search(r"(^|/)embedding/width_[^/]+", _path(place)) is not None
     parts = folded(
         tensors.matrix("w_enc", c, d, transposed=True) / (d**0.5 if embedding else 1.0),
         tensors.matrix("w_dec", c, d, transposed=False) * (d**0.5 if embedding else 1.0),
@@ -49,10 +51,16 @@ def read_gemma_scope(place: Place, *, as_written: bool = False) -> SavedAutoenco
     )
     threshold = tensors.vector("threshold", c).clamp(min=0)  # codes are at least 0
     model = JumpReLUSAE(**parts.tensors, encoder_bias=b_enc + parts.shift, threshold=threshold)
-    l0 = re.search(r"average_l0_(\d+)", place.name)
+    l0 = re.search(r"average_l0_(\d+)", _path(place))
     return SavedAutoencoder(
-        model=model, hook=entering or _hook(place.name, embedding), l0=None if l0 is None else float(l0[1])
+        model=model, hook=entering or _hook(_path(place), embedding), l0=None if l0 is None else float(l0[1])
     )
+
+
+def _path(place: Place) -> str:
+    """The repository and folder, or the whole path of a local folder, however it was written."""
+    local = place.folder.resolve().as_posix()
+    return f"{place.name}/{local}" if place.name not in local else local
 
 
 def _hook(name: str, embedding: bool) -> str | None:

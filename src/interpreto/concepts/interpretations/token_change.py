@@ -189,7 +189,8 @@ class Changes:
             ModelError: The model answers with NaN.
         """
         directions = self.explainer.dictionary.detach()[list(concepts)].float()
-        values = strength * self._typical_norm / directions.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
+        norms = directions.norm(dim=1)  # 0 for dead concepts, which change nothing
+        values = strength * self._typical_norm / torch.where(norms > 0, norms, torch.inf)
         both = torch.stack([values, -values], dim=1).flatten()  # (r,)
         found = []
         for sample, states, clean in zip(self.samples, self._states, self._clean, strict=True):

@@ -12,18 +12,19 @@ _LIST = re.compile(r"\[[\s\d,;]*\]")
 
 
 def numbers_in(answer: str | None, count: int, largest: int) -> list[int] | None:
-    """The last list of `count` numbers from 0 to `largest` in an answer, or all of it where it is nothing but numbers.
+    """The list of `count` numbers from 0 to `largest` in an answer, or all of it where it is nothing but numbers.
+
+    Several such lists must agree: which of them would be the answer is a guess.
 
     >>> numbers_in("Text 1 fits, so: [1, 0]", 2, 1), numbers_in("1, 0", 2, 1), numbers_in("[1]", 2, 1)
     ([1, 0], [1, 0], None)
+    >>> numbers_in("[0], because of what text [1] says", 1, 1)
     """
     said = "" if answer is None else THOUGHTS.sub("", answer).strip()
     bare = [said] if re.fullmatch(r"[\d\s,;]+", said, re.ASCII) else []
-    for found in [*reversed(_LIST.findall(said)), *bare]:
-        numbers = [int(digits) for digits in re.findall(r"[0-9]{1,9}", found)]
-        if len(numbers) == count and max(numbers) <= largest:
-            return numbers
-    return None
+    lists = [[int(digits) for digits in re.findall(r"[0-9]{1,9}", found)] for found in [*_LIST.findall(said), *bare]]
+    fitting = [numbers for numbers in lists if len(numbers) == count and max(numbers) <= largest]
+    return fitting[0] if fitting and all(numbers == fitting[0] for numbers in fitting) else None
 
 
 def texts_in(answer: str | None) -> list[str] | None:

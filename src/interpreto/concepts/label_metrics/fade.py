@@ -102,8 +102,7 @@ class RatedTexts(LabelMetric):
 
     A tenth of the texts are those with the largest activations, the others are drawn evenly from four strata of the
     rest: the lower half by activation, up to the 75th percentile, up to the 95th, above. So texts with the concept are
-        far
-    more frequent than in the data. Where no text is rated 2, or none 0, there is nothing to compare, and no score.
+    far more frequent than in the data. Where no text is rated 2, or none 0, there is nothing to compare, and no score.
 
     Args:
         n_texts: Texts a concept.
@@ -164,8 +163,7 @@ class Responsiveness(RatedTexts):
     """How far natural texts that express the label stand out: `|2 AUROC - 1|` of activations, rated 2 against rated 0.
 
     1: by the activation one can tell whether a text expresses the label. 0: one cannot, or the label fits texts in
-        which
-    the concept is not. As for `Clarity`, `numbers["auroc"]` says which side is larger.
+    which the concept is not. As for `Clarity`, `numbers["auroc"]` says which side is larger.
 
     Cost: a call for every `per_prompt` texts, 34 a concept by default, and one pass over the texts. `Purity` asks the
     same: with a `cache`, the second of them costs nothing.

@@ -4,8 +4,9 @@ lines."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from interpreto.concepts.interpretations.prompts import joined_marks, kept_apart, without_marks
 from interpreto.concepts.interpretations.result import Mark
@@ -36,9 +37,14 @@ class Question:
 
 
 def _asked(label: str, texts: Sequence[str]) -> str:
-    lines = [json.dumps({"label": label}, ensure_ascii=False)]
-    lines += [json.dumps({"number": k, "text": text}, ensure_ascii=False) for k, text in enumerate(texts, start=1)]
+    lines = [_one_line({"label": label})]
+    lines += [_one_line({"number": k, "text": text}) for k, text in enumerate(texts, start=1)]
     return "\n".join([*lines, f"Answer with a list of {len(texts)} {'number' if len(texts) == 1 else 'numbers'}."])
+
+
+def _one_line(said: Mapping[str, Any]) -> str:
+    """JSON without anything that begins a new line."""
+    return json.dumps(said, ensure_ascii=False).translate({0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"})
 
 
 DETECTION = Question(
@@ -177,7 +183,7 @@ def generation_chat(label: str, number: int, count: int) -> Chat:
         count: How many texts to ask for.
     """
     wanted = {"label": label, "texts": count, "kind": KINDS[number % len(KINDS)], "request": number + 1}
-    said = json.dumps(wanted, ensure_ascii=False)
+    said = _one_line(wanted)
     return ({"role": "system", "content": _GENERATION}, {"role": "user", "content": said})
 
 

@@ -135,7 +135,10 @@ class Reading:
             first += len(block.sources)
         table = np.concatenate(tables)
         found = Windows(np.concatenate(sources), np.concatenate(ranges), np.concatenate(codes), texts)
-        _, distinct = np.unique(texts.keys(found.sources, 0), return_index=True)
+        # Of equal windows the one in the same text whatever the order of the texts.
+        keys, whole = texts.keys(found.sources, 0), texts.whole_keys(found.sources)
+        order = np.lexsort((whole, keys))
+        distinct = order[np.diff(keys[order], prepend=keys[order][:1] + np.uint64(1)) != 0]
         chosen = (found.sources[distinct], found.rows[distinct], found.codes[distinct])
         return Windows(*chosen, texts), Table(self, rows, activations, table)
 

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from interpreto.concepts.base import ConceptExplainer
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.metrics.passes import check_explainer
+from interpreto.concepts.supervised.scores import share_with_error
 from interpreto.errors import InputError, ModelError, check_count, warn
 from interpreto.model_wrapping import ModelWithSplitPoints
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation
@@ -41,7 +42,10 @@ Change = Callable[[Tensor], Tensor]
 
 
 def completeness(
-    right: Bool[Tensor, " n"], model_right: Bool[Tensor, " n"], guess_right: Bool[Tensor, " n"]
+    right: Bool[Tensor, " n"],
+    model_right: Bool[Tensor, " n"],
+    guess_right: Bool[Tensor, " n"],
+    groups: Int[Tensor, " n"] | None = None,
 ) -> tuple[float, float]:
     """`eta = (acc - a_rand) / (acc_f - a_rand)`, and its standard error over the texts.
 
@@ -52,6 +56,7 @@ def completeness(
         right: Which texts are answered rightly from the concepts.
         model_right: Which the model answers rightly.
         guess_right: Which a guess answers rightly.
+        groups: Texts that count as one, equal ones; by default all are different.
 
     Raises:
         InputError: Fewer than two texts, or a model that is no better than the guess.
@@ -71,7 +76,7 @@ def completeness(
         )
     eta = float((a - r).mean()) / gain
     rest = (a - r) - eta * (f - r)
-    return eta, float(rest.std() / len(rest) ** 0.5 / gain)
+    return eta, share_with_error(rest, groups)[1] / gain
 
 
 def _compared(f: Float[Tensor, " n"], r: Float[Tensor, " n"]) -> str:
@@ -295,7 +300,7 @@ class Completeness:
             accuracy_model=_share(model_right),
             accuracy_guess=_share(guess),
             accuracy_around=_share(around),
-            std_error=completeness(found, model_right, guess)[1],
+            std_error=completeness(found, model_right, guess, _equal(samples)[held])[1],
             chosen_step=step,
             n_training=len(training),
             n_validation=len(validation),
@@ -366,6 +371,12 @@ def _given_classes(split: ModelWithSplitPoints, targets: Any, n_texts: int, n_cl
     return torch.tensor(found)
 
 
+def _equal(samples: Sequence[Sample]) -> Int[Tensor, " n"]:
+    """For each text the number of the first one that is equal."""
+    first: dict[tuple[int, ...], int] = {}
+    return torch.tensor([first.setdefault(tuple(sample.ids), k) for k, sample in enumerate(samples)])
+
+
 def _parts(
     samples: Sequence[Sample], classes: Int[Tensor, " n"], held_out: float, validation: float, seed: int
 ) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"], Int[Tensor, " c"]]:
@@ -374,8 +385,7 @@ def _parts(
     Raises:
         InputError: Too few texts for three parts.
     """
-    first: dict[tuple[int, ...], int] = {}
-    owner = torch.tensor([first.setdefault(tuple(sample.ids), k) for k, sample in enumerate(samples)])
+    owner = _equal(samples)
     rng = torch.Generator().manual_seed(seed)
     place = torch.zeros(len(samples), dtype=torch.float64)
     alone = owner == torch.arange(len(samples))
@@ -390,7 +400,7 @@ def _parts(
     if min(len(part) for part in parts) < 1:
         raise InputError(
             f"inputs: expected texts to learn from, to choose on and to measure on, got {len(samples)} texts, "
-            f"{len(first)} of them different, too few for three parts; pass more"
+            f"{len(set(owner.tolist()))} of them different, too few for three parts; pass more"
         )
     return parts[0], parts[1], parts[2]
 

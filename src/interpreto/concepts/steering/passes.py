@@ -72,6 +72,12 @@ class Pass:
 
             @wraps(generate)
             def noted(*args: Any, **options: Any) -> Any:
+                settings = options.get("generation_config") or getattr(base, "generation_config", None)
+                if options.get("prefill_chunk_size", getattr(settings, "prefill_chunk_size", None)) is not None:
+                    raise ModelError(
+                        "positions: 'prompt' and 'generated' need a prompt that is read at once, got "
+                        "prefill_chunk_size; leave it out, or take positions='all'"
+                    )
                 self.generating, self.prompt = True, None
                 try:
                     return generate(*args, **options)
@@ -154,8 +160,14 @@ class Pass:
     def _first_visible(self, b: int, total: int) -> Int[Tensor, "_ 1"]:
         """Where each row begins after padding on the left."""
         mask = self._named("attention_mask")
-        if not isinstance(mask, Tensor) or mask.shape != (b, total):
+        if mask is None:
             return torch.zeros(1, 1, dtype=torch.long)
+        if not isinstance(mask, Tensor) or mask.shape != (b, total):
+            raise ModelError(
+                f"positions: a slice needs an attention mask of all tokens {(b, total)}, got "
+                f"{tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__}; generate with the dynamic "
+                "cache, or take positions='all'"
+            )
         return mask.bool().int().argmax(dim=1, keepdim=True)
 
 

@@ -50,9 +50,9 @@ def strength_for(
     """
     low, high, most = (0.0, 0.0), (start, shift(start)), (start, 0.0)
     n_measured = 1
-    while not high[1] >= kl:
-        most = max(most, high, key=lambda tried: tried[1] if math.isfinite(tried[1]) else -math.inf)
-        if n_measured > _DOUBLINGS or not math.isfinite(high[1]):
+    while high[1] < kl:  # what is no number is too much
+        most = max(most, high, key=lambda tried: tried[1])
+        if n_measured > _DOUBLINGS:
             raise InputError(
                 f"kl: expected a shift that can be reached, got {kl:g} nats; the largest was {most[1]:.3g} at a "
                 f"strength of {most[0]:.4g}; ask for less, or for another concept, sign or positions"
@@ -66,9 +66,12 @@ def strength_for(
         middle = (low[0] + high[0]) / 2
         found = (middle, shift(middle))
         n_measured += 1
-        if not math.isfinite(found[1]):
-            break
         low, high = (found, high) if found[1] < kl else (low, found)
+    if not math.isfinite(high[1]):
+        raise InputError(
+            f"kl: expected a shift that can be reached, got {kl:g} nats; the largest was {low[1]:.3g} at a strength of "
+            f"{low[0]:.4g}, and stronger ones give no numbers; ask for less, or for another concept, sign or positions"
+        )
     raise InputError(
         f"kl: expected a shift that grows with the strength, got one that jumps over {kl:g} nats, from {low[1]:.3g} at "
         f"a strength of {low[0]:.6g} to {high[1]:.3g} at {high[0]:.6g}; ask for one of these"

@@ -236,6 +236,9 @@ class CAVConcepts(ConceptExplainer):
             InputError: No split model, inputs that cannot be read, or what `fit` refuses.
         """
         own, rest = split_inputs(examples), split_inputs(others)
+        both = {repr(text) for text in own} & {repr(text) for text in rest}
+        if both:
+            raise InputError(f"others: expected texts that are no examples, got {min(both):.60} among both")
         labels = [True] * len(own) + [False] * len(rest)
         return self.fit_texts(
             own + rest,

@@ -91,6 +91,11 @@ class ProbeReport:
         """Accuracy minus that on the control task: what the activations say, beyond what any labels would give."""
         return None if self.control_accuracy is None else self.accuracy - self.control_accuracy
 
+    @property
+    def selectivity_std_error(self) -> float | None:
+        """Its standard error, from those of both accuracies."""
+        return None if self.control_std_error is None else math.hypot(self.std_error, self.control_std_error)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, ready for JSON."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -293,6 +293,13 @@ class TCAV:
         names: list[Any] = list(concepts)
         if not all(isinstance(name, str) for name in names):
             raise InputError(f"concepts: expected texts as names, got {names!r:.80}")
+        taken = {repr(text): name for name, texts in concepts.items() for text in split_inputs(texts)}
+        others = split_inputs(others)
+        for text in others:
+            if repr(text) in taken:
+                raise InputError(
+                    f"others: expected texts without {taken[repr(text)]!r}, got one of its own, {text!r:.60}"
+                )
         pool = self._texts(others)
         if len(pool) < 2 * _LEAST:
             raise InputError(f"others: expected at least {2 * _LEAST} different texts, got {len(pool)}")

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from threading import Event, Thread
 from time import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from interpreto.errors import InputError, MissingExtraError, ModelCallError, check_count
 from interpreto.model_wrapping.llm_interface.interface import Answer, Chat, Failure, LLMInterface
@@ -74,15 +74,19 @@ class OpenAILLM(LLMInterface):
         wrong = [name for name in self.options if name in _NOT_OPTIONS or name.startswith("extra_")]
         if wrong:
             raise InputError(f"options: expected further fields of the request's body, got {wrong}")
-        if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
-            raise InputError("base_url: expected an address without user and password; pass the key as api_key")
+        address = urlsplit(self._server or "")
+        if "@" in address.netloc or address.query:
+            name = "base_url" if self.base_url is not None else "OPENAI_BASE_URL"
+            raise InputError(f"{name}: expected an address without user, password and query; pass the key as api_key")
         self._key = _Secret(api_key)
 
     @property
     def identity(self) -> dict[str, Any]:
         """The model's name, its server, and the settings."""
         settings = {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.options}
-        return {"model": self.model, "server": self._server, "settings": settings}
+        address = urlsplit(self._server or "")  # set in the environment since it was checked, perhaps
+        server = urlunsplit((address.scheme, address.netloc.rpartition("@")[2], address.path, "", "")) or None
+        return {"model": self.model, "server": server, "settings": settings}
 
     @property
     def _server(self) -> str | None:
