@@ -12,9 +12,9 @@ _LIST = re.compile(r"\[[\s\d,;]*\]")
 
 
 def numbers_in(answer: str | None, count: int, largest: int) -> list[int] | None:
-    """The list of `count` numbers from 0 to `largest` in an answer, or all of it where it is nothing but numbers.
+    """The last list of `count` numbers from 0 to `largest` in an answer, or all of it where it is nothing but numbers.
 
-    Several such lists must agree: which of them would be the answer is a guess.
+    Several lists of a single number must agree, for `[1]` may also be a text that the answer speaks of.
 
     >>> numbers_in("Text 1 fits, so: [1, 0]", 2, 1), numbers_in("1, 0", 2, 1), numbers_in("[1]", 2, 1)
     ([1, 0], [1, 0], None)
@@ -24,7 +24,8 @@ def numbers_in(answer: str | None, count: int, largest: int) -> list[int] | None
     bare = [said] if re.fullmatch(r"[\d\s,;]+", said, re.ASCII) else []
     lists = [[int(digits) for digits in re.findall(r"[0-9]{1,9}", found)] for found in [*_LIST.findall(said), *bare]]
     fitting = [numbers for numbers in lists if len(numbers) == count and max(numbers) <= largest]
-    return fitting[0] if fitting and all(numbers == fitting[0] for numbers in fitting) else None
+    sure = len(fitting) > 0 and (count > 1 or all(numbers == fitting[0] for numbers in fitting))
+    return fitting[-1] if sure else None
 
 
 def texts_in(answer: str | None) -> list[str] | None:
