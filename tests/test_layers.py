@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "interpreto"
 LAYERS = [
     {"errors", "types"},
+    {"saving"},
     {"text"},
     {"model_wrapping"},
     {"attributions", "concepts"},

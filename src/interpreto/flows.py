@@ -19,8 +19,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -30,8 +29,9 @@ from interpreto.attributions import Attribution, Occlusion
 from interpreto.attributions.base import AttributionExplainer
 from interpreto.concepts import ConceptsToOutput, InputToConcepts
 from interpreto.concepts.base import ConceptExplainer
-from interpreto.errors import InputError, StoreError, check_count
+from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ActivationGranularity, Aggregation
+from interpreto.saving import SavedAsJson
 from interpreto.text import split_inputs
 from interpreto.types import Task
 
@@ -39,7 +39,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
-class ConceptFlow:
+class ConceptFlow(SavedAsJson):
     """Which words make which concepts, and which concepts make the decision, for one text.
 
     Args:
@@ -49,6 +49,8 @@ class ConceptFlow:
     Raises:
         InputError: Explanations of different texts or of different concepts.
     """
+
+    saved_as: ClassVar[str] = "a concept flow"
 
     words: Attribution
     weights: Attribution
@@ -120,30 +122,6 @@ class ConceptFlow:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"file: expected the JSON of a concept flow, got {text!r:.60}") from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        try:
-            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
-
-    @classmethod
-    def load(cls, path: str | Path) -> ConceptFlow:
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: No file, or not a saved flow.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"{path}: expected a saved concept flow, got {error!r:.120}") from error
-        return cls.from_json(text)
 
 
 @dataclass(frozen=True, eq=False)

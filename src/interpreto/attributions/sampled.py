@@ -188,7 +188,9 @@ class SampledGradientExplainer(GradientExplainer):
                     else:
                         yield k, rough.pop(k)
                 going = more
-        except Exception:
+        except GeneratorExit:
+            raise
+        except BaseException:  # ctrl-C, too
             yield from rough.items()
             raise
         missing = {sample.text.where: sample.missing for sample in samples if sample.missing > 1}

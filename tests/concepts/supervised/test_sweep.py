@@ -117,7 +117,7 @@ def test_what_cannot_be_loaded_is_refused(found, tmp_path):
     for text in ("", "[]", "{"):
         with pytest.raises(InputError, match="expected the JSON of a probe sweep"):
             ProbeSweep.from_json(text)
-    with pytest.raises(InputError, match="expected a saved probe sweep"):
+    with pytest.raises(InputError, match="expected a file of a probe sweep"):
         ProbeSweep.load(tmp_path / "nothing")
     with pytest.raises(StoreError, match="could not be written"):
         found.save(tmp_path / "no folder" / "sweep.json")

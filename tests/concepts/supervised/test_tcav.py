@@ -157,7 +157,7 @@ def test_results_repeat_and_come_back_from_files(tmp_path):
     ):
         with pytest.raises(InputError, match="expected the JSON of a TCAV result"):
             TCAVResult.from_json(json.dumps({**data, **change}))
-    with pytest.raises(InputError, match="expected a saved TCAV result"):
+    with pytest.raises(InputError, match="expected a file of a TCAV result"):
         TCAVResult.load(tmp_path / "nothing")
     with pytest.raises(InputError, match="concept and target: expected one of"):
         one.of("books")

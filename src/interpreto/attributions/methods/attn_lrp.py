@@ -74,5 +74,7 @@ class AttnLRP(GradientExplainer):
         try:
             with relevance_rules(self.traits.base, self.softmax):
                 found.extend(super()._attribute(scorer, texts))
-        finally:
+        except BaseException:
             yield from found
+            raise
+        yield from found

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interpreto.concepts.interpretations.result import ConceptReading, Example, Interpretations
 from interpreto.errors import InputError, MissingExtraError
+from interpreto.saving import SavedAsJson
 
 if TYPE_CHECKING:
     import pandas
@@ -78,7 +78,7 @@ class OutputReading:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class OutputReadings(Mapping[int, OutputReading]):
+class OutputReadings(Mapping[int, OutputReading], SavedAsJson):
     """What concepts do to the output, by their numbers, in the order in which they were asked for.
 
     Args:
@@ -96,6 +96,8 @@ class OutputReadings(Mapping[int, OutputReading]):
     >>> OutputReadings.from_json(found.to_json())[3]["raised"][0].text
     'dog'
     """
+
+    saved_as: ClassVar[str] = "output readings"
 
     readings: tuple[OutputReading, ...]
     method: str
@@ -214,23 +216,6 @@ class OutputReadings(Mapping[int, OutputReading]):
             raise InputError(
                 f"file: expected the JSON of output readings, as save() writes it, got {text!r:.60} ({problem:.120})"
             ) from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> OutputReadings:
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: No saved readings.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"path: expected a file of output readings, got {path} ({error})") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a token, columns `concept, list, rank, text, id, weight, error`.

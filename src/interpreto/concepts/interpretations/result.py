@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interpreto.errors import InputError, MissingExtraError
+from interpreto.saving import SavedAsJson
 
 if TYPE_CHECKING:
     import pandas
@@ -95,7 +95,7 @@ class ConceptReading:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Interpretations(Mapping[int, ConceptReading]):
+class Interpretations(Mapping[int, ConceptReading], SavedAsJson):
     """What concepts are read as, by their numbers, in the order in which they were asked for.
 
     Args:
@@ -111,6 +111,8 @@ class Interpretations(Mapping[int, ConceptReading]):
     concept 3: names of pets
          2.500  a dog named [Spot] ran home
     """
+
+    saved_as: ClassVar[str] = "interpretations"
 
     readings: tuple[ConceptReading, ...]
     method: str
@@ -220,23 +222,6 @@ class Interpretations(Mapping[int, ConceptReading]):
             raise InputError(
                 f"file: expected the JSON of interpretations, as save() writes it, got {text!r:.60} ({problem:.120})"
             ) from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Interpretations:
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: No saved interpretations.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"path: expected a file of interpretations, got {path} ({error})") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row an example, and one without text for a concept that has none.

@@ -12,12 +12,10 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float32, Int
 from numpy import ndarray
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from interpreto.concepts.label_metrics.answers import distinct, numbers_in, texts_in
 from interpreto.concepts.label_metrics.base import LabelMetric, Plan
-from interpreto.concepts.label_metrics.intervention import changed_concept
 from interpreto.concepts.label_metrics.prompts import RATING, cut, generation_chat
 from interpreto.concepts.label_metrics.result import ConceptScore, Judged
 from interpreto.concepts.label_metrics.statistics import (
@@ -30,6 +28,7 @@ from interpreto.concepts.label_metrics.statistics import (
     share,
 )
 from interpreto.concepts.label_metrics.windows import Reading, Sign, Table, Windows, largest_code
+from interpreto.concepts.steering import Steering
 from interpreto.errors import InputError, ModelError, check_count
 from interpreto.model_wrapping.activations import choice
 from interpreto.model_wrapping.generation import check_settings, generate
@@ -311,14 +310,14 @@ class Faithfulness(LabelMetric):
         top = -largest if self.sign is Sign.NEGATIVE else largest
         options = {"do_sample": False, "num_beams": 1} | dict(self.generation) | {"max_new_tokens": self.n_tokens}
 
-        def change(codes: Tensor) -> Tensor:
-            return codes * factor if self.strength is Strength.OWN else codes.new_full(codes.shape, factor * top)
-
+        steering = Steering(self.concept_explainer)
+        own = self.strength is Strength.OWN
+        changed = steering.boost(concept, factor) if own else steering.clamp(concept, factor * top)
         for k, prompt in enumerate(prompts):
             source = split.samples([prompt], first=k)[0].ids
             if split.traits.limit is not None:
                 source = source[: max(1, split.traits.limit - self.n_tokens)]
-            with changed_concept(self.concept_explainer, concept, change):
+            with changed:
                 row = generate(
                     split.traits, source, joined=True, options=options, seed=self.seed + k, where=f"prompts[{k}]"
                 )

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interpreto.concepts.label_metrics.statistics import UNKNOWN, Estimate, mean
-from interpreto.errors import InputError, MissingExtraError, StoreError
+from interpreto.errors import InputError, MissingExtraError
 from interpreto.model_wrapping.llm_interface import Usage
+from interpreto.saving import SavedAsJson
 
 if TYPE_CHECKING:
     import pandas
@@ -67,7 +67,7 @@ class ConceptScore:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LabelScores(Mapping[int, ConceptScore]):
+class LabelScores(Mapping[int, ConceptScore], SavedAsJson):
     """How well labels fit, by the numbers of their concepts.
 
     Args:
@@ -80,6 +80,8 @@ class LabelScores(Mapping[int, ConceptScore]):
     >>> scores
     LabelScores(Detection, 1 of 1 concepts, mean 0.900 ± nan)
     """
+
+    saved_as: ClassVar[str] = "scores of labels"
 
     scores: tuple[ConceptScore, ...]
     metric: str
@@ -209,30 +211,6 @@ class LabelScores(Mapping[int, ConceptScore]):
             raise InputError(
                 f"file: expected the JSON of scores of labels, as save() writes it, got {text!r:.60} ({problem:.120})"
             ) from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        try:
-            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
-
-    @classmethod
-    def load(cls, path: str | Path) -> LabelScores:
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: No saved scores.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"path: expected a file of scores, got {path} ({error})") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a concept.

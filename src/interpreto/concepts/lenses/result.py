@@ -6,14 +6,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from interpreto.errors import InputError, MissingExtraError
+from interpreto.saving import SavedAsJson
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +24,7 @@ NONE = -1
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LensResult:
+class LensResult(SavedAsJson):
     """The distributions that a lens reads from the hidden states of one text: `s` layers, `l` positions, the top `k`.
 
     Args:
@@ -49,6 +49,8 @@ class LensResult:
         number: Which of the inputs.
         settings: The options, as plain values.
     """
+
+    saved_as: ClassVar[str] = "a lens's result"
 
     method: str
     task: str
@@ -188,23 +190,6 @@ class LensResult:
             raise
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"file: expected the JSON of a lens, got {text!r:.60} ({error!s:.80})") from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> LensResult:
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: No saved result of a lens.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"path: expected a file of a lens's result, got {path} ({error})") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a layer and position.

@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from interpreto.concepts.steering.edits import Operation
 from interpreto.errors import InputError, MissingExtraError
+from interpreto.saving import SavedAsJson
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +36,7 @@ class Effect:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DoseResponse:
+class DoseResponse(SavedAsJson):
     """What each strength of an intervention does, beside the clean model.
 
     Args:
@@ -51,6 +51,8 @@ class DoseResponse:
     Raises:
         InputError: Not the same figures for every strength.
     """
+
+    saved_as: ClassVar[str] = "a dose response"
 
     what: str
     operation: Operation
@@ -141,23 +143,6 @@ class DoseResponse:
             raise InputError(
                 f"file: expected the JSON of a dose response, as save() writes it, got {text!r:.60} ({problem:.120})"
             ) from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> DoseResponse:
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: No saved dose response.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"path: expected a file of a dose response, got {path} ({error})") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a strength and figure: `strength, figure, mean, std_error, n_texts`; the clean model's is NaN.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 
 from interpreto.concepts.supervised.labels import held_out_rows, numbered
 from interpreto.concepts.supervised.probe import Probe, ProbeKind, ProbeReport
 from interpreto.concepts.supervised.text_rows import read_text_rows
-from interpreto.errors import InputError, StoreError
+from interpreto.errors import InputError
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints
 from interpreto.model_wrapping.activations import choice
 from interpreto.model_wrapping.split_points import blocks
+from interpreto.saving import SavedAsJson
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +39,7 @@ class SweepRow:
 
 @final
 @dataclass(frozen=True, slots=True)
-class ProbeSweep:
+class ProbeSweep(SavedAsJson):
     """What probes read at each split point.
 
     Args:
@@ -47,6 +47,8 @@ class ProbeSweep:
         granularity: What one row of activations belongs to.
         n_texts: How many different texts there were.
     """
+
+    saved_as: ClassVar[str] = "a probe sweep"
 
     rows: tuple[SweepRow, ...]
     granularity: str
@@ -109,31 +111,6 @@ class ProbeSweep:
             return cls(rows, ActivationGranularity(data["granularity"]).value, int(data["n_texts"]))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(f"file: expected the JSON of a probe sweep, got {text!r:.60} ({error!r:.120})") from error
-
-    def save(self, path: str | Path) -> Path:
-        """Write the JSON to a file.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        try:
-            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
-        return Path(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> ProbeSweep:
-        """The inverse of `save`.
-
-        Raises:
-            InputError: No file, or not a saved sweep.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"{path}: expected a saved probe sweep, got {error!r:.120}") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One line a probe."""

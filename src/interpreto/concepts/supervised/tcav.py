@@ -6,8 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,9 +15,10 @@ from torch import Generator, Tensor
 from interpreto.concepts.models.neurons import NeuronsAsConcepts
 from interpreto.concepts.supervised.directions import CAVKind, half_space
 from interpreto.concepts.supervised.labels import check_share, check_strength
-from interpreto.errors import InputError, StoreError, check_count
+from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints
 from interpreto.model_wrapping.activations import choice
+from interpreto.saving import SavedAsJson
 from interpreto.text import split_inputs
 from interpreto.types import InferenceMode, Task
 
@@ -79,7 +79,7 @@ class TCAVScore:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TCAVResult:
+class TCAVResult(SavedAsJson):
     """What `TCAV` found, a row for each concept and class.
 
     Args:
@@ -89,6 +89,8 @@ class TCAVResult:
         kind: How they were found.
         seed: Of the partitions.
     """
+
+    saved_as: ClassVar[str] = "a TCAV result"
 
     rows: tuple[TCAVScore, ...]
     level: float
@@ -149,31 +151,6 @@ class TCAVResult:
             )
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(f"file: expected the JSON of a TCAV result, got {text!r:.60} ({error!r:.120})") from error
-
-    def save(self, path: str | Path) -> Path:
-        """Write the JSON to a file.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        try:
-            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
-        return Path(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> TCAVResult:
-        """The inverse of `save`.
-
-        Raises:
-            InputError: No file, or not a saved result.
-        """
-        try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise InputError(f"{path}: expected a saved TCAV result, got {error!r:.120}") from error
-        return cls.from_json(text)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One line a concept and class."""
