@@ -1,4 +1,4 @@
-"""The command line."""
+"""`interpreto demo`: a first look."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Explain HuggingFace text models.", no_args_is_help=True, add_completion=False)
-
 DECISION = "I am so happy that we won the game, thank you for your help!"
 PROMPT = "Once upon a time, there was a little dog named Spot. Spot loved to"
 
 
-@app.callback()
-def main() -> None:
-    """Explain HuggingFace text models."""
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("demo.html"),
 ) -> None:

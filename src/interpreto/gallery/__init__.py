@@ -1,0 +1,1 @@
+"""Galleries: many explanations as one static site that opens without a server."""
