@@ -101,12 +101,11 @@ class Catalogue:
     Args:
         title: What the gallery is called.
         about: A paragraph for its front page.
-        data: The texts of each data set that has explanations, by its name; the same text has the same number
-            everywhere.
+        data: The texts that have explanations, by the names of a model and of a data set.
         walks: Guided tours.
     """
 
     title: str
     about: str = ""
-    data: dict[str, tuple[Instance, ...]] = field(default_factory=dict)
+    data: dict[tuple[str, str], tuple[Instance, ...]] = field(default_factory=dict)
     walks: tuple[Walk, ...] = ()
