@@ -10,9 +10,11 @@ import pytest
 MODULES = [
     "interpreto",
     "interpreto.attributions",
+    "interpreto.attributions.exchange",
     "interpreto.attributions.methods",
     "interpreto.attributions.metrics",
     "interpreto.concepts",
+    "interpreto.concepts.cards",
     "interpreto.concepts.files",
     "interpreto.concepts.interpretations",
     "interpreto.concepts.label_metrics",
@@ -61,10 +63,26 @@ def test_every_method_names_its_source():
 def test_import_costs_little_beyond_torch_and_transformers():
     code = (
         "import time, torch, transformers, transformers.modeling_utils, transformers.tokenization_utils_base\n"
-        "start = time.process_time(); import interpreto; print(time.process_time() - start)"
+        "start = time.process_time(); from interpreto import KernelShap; print(time.process_time() - start)"
     )
     seconds = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
         for _ in range(3)
     ]
     assert min(seconds) < 0.6  # 0.3 on an idle machine; torch and transformers take ten times as long
+
+
+def test_a_bare_import_loads_neither_torch_nor_transformers():
+    code = "import sys, interpreto; dir(interpreto); print({'torch', 'transformers'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert answer.strip() == "set()"
+
+
+def test_results_are_drawn_although_pictures_were_not_imported():
+    code = (
+        "import sys; from interpreto.attributions import Occlusion; from interpreto.demo import load\n"
+        "result = Occlusion(*load('emotion'))('I am glad.')[0]; assert 'interpreto.visualizations' not in sys.modules\n"
+        "print('<iframe' in result._repr_html_(), 'glad' in result.text())"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert answer.split() == ["True", "True"]

@@ -8,37 +8,39 @@
 (('fear',), ' scared')
 """
 
+import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from interpreto.attributions import (
-    AttentionRollout,
-    AttnLRP,
-    Attribution,
-    ContextCite,
-    DeepLift,
-    GradientShap,
-    InputxGradient,
-    IntegratedGradients,
-    KernelShap,
-    Lime,
-    Occlusion,
-    Owen,
-    Rise,
-    Saliency,
-    SmoothGrad,
-    Sobol,
-    SquareGrad,
-    VarGrad,
-)
-from interpreto.model_wrapping import Contrast, ModelWithSplitPoints
-from interpreto.text import Segments
-from interpreto.types import Granularity, InferenceMode, Removal
-from interpreto.visualizations import plot_attributions
-
 if TYPE_CHECKING:
-    from interpreto.visualizations import plot_concepts, plot_flows
+    from interpreto.attributions import (
+        AttentionRollout,
+        AttnLRP,
+        Attribution,
+        ContextCite,
+        DeepLift,
+        GradientShap,
+        InputxGradient,
+        IntegratedGradients,
+        KernelShap,
+        Lime,
+        Occlusion,
+        Owen,
+        Rise,
+        Saliency,
+        SmoothGrad,
+        Sobol,
+        SquareGrad,
+        VarGrad,
+    )
+    from interpreto.model_wrapping import Contrast, CustomModel, ModelWithSplitPoints
+    from interpreto.text import Segments
+    from interpreto.types import Granularity, InferenceMode, Removal
+    from interpreto.visualizations import plot_attributions, plot_concepts, plot_flows
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until a program says otherwise
 
 __all__ = [
     "AttentionRollout",
@@ -46,6 +48,7 @@ __all__ = [
     "Attribution",
     "ContextCite",
     "Contrast",
+    "CustomModel",
     "DeepLift",
     "GradientShap",
     "Granularity",
@@ -71,9 +74,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("plot_concepts", "plot_flows"):  # they load all of the concepts, which attributions do not need
-        from interpreto import visualizations
+# Where the names are. Nothing is loaded before it is asked for: torch and transformers take seconds, which `--help` and
+# completion have not got. Pictures come first, so that results know how they are drawn.
+_ROOMS = ("visualizations", "attributions", "model_wrapping", "text", "types")
 
-        return getattr(visualizations, name)
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        rooms = (import_module(f"interpreto.{room}") for room in _ROOMS)
+        return next(getattr(room, name) for room in rooms if hasattr(room, name))
+    if name in (*_ROOMS, "errors"):
+        return import_module(f"interpreto.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

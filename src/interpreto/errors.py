@@ -75,7 +75,21 @@ def keep_results(error: BaseException, results: Mapping[int, Any], total: int) -
         error.add_note(f"{len(results)} of {total} texts were finished; their results are in this exception's .results")
 
 
-def warn(message: str) -> None:
+class InterpretoWarning(UserWarning):
+    """Everything this library warns of: what was done is right, but perhaps not what was meant.
+
+    To silence it all: `warnings.filterwarnings("ignore", category=InterpretoWarning)`, or `python -W
+    "ignore::interpreto.errors.InterpretoWarning"`; to stop at it: `"error"` in the place of `"ignore"`. What is worth
+    knowing but no reason to warn is said to the logger `"interpreto"` and those below it, silent until a program sets
+    up `logging`.
+    """
+
+
+class NotConvergedWarning(InterpretoWarning, RuntimeWarning):
+    """An estimator that stopped before it was done; what it found so far is kept."""
+
+
+def warn(message: str, category: type[Warning] = InterpretoWarning) -> None:
     """Warn at the user's line, which called what was called first of this library."""
     frame: FrameType | None = sys._getframe(1)
     level = users = 2
@@ -83,7 +97,7 @@ def warn(message: str) -> None:
         if _is_ours(frame):
             users = level + 1
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=users)
+    warnings.warn(message, category, stacklevel=users)
 
 
 def _is_ours(frame: FrameType) -> bool:

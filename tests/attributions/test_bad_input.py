@@ -334,7 +334,7 @@ def test_warnings_point_at_the_users_line(tmp_path):
         text=True,
         check=True,
     )
-    found = [line.split("UserWarning: ")[:2] for line in run.stderr.splitlines() if "UserWarning: " in line]
+    found = [line.split("InterpretoWarning: ")[:2] for line in run.stderr.splitlines() if "Warning: " in line]
     assert [(place.rstrip(": "), message.split(":")[0]) for place, message in found] == [
         (f"{script}:5", "tokenizer"),
         (f"{script}:6", "inputs[0]"),

@@ -261,3 +261,17 @@ def test_bad_input_is_refused(tmp_path):
     narrow.fit(torch.randn(5, 16))
     with pytest.raises(InputError, match="width"):
         narrow.importance(TEXTS)
+
+
+def test_local_importance_as_a_table():
+    codes = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    weights = torch.tensor([[[0.0, 1.5], [0.0, 0.0]], [[0.0, -1.0], [0.5, 0.0]]])
+    spans = ((0, 0, 2), (0, 2, 5))
+    found = LocalImportance(0, ("a", "b"), ("so sad",), spans, torch.zeros(2), codes, weights).to_pandas()
+    assert list(found.columns) == ["target", "row", "text", "concept", "code", "weight"]
+    assert found.values.tolist() == [
+        ["a", 0, "so", 1, 2.0, 1.5],
+        ["a", 1, " sa", 0, 0.0, 0.0],
+        ["b", 0, "so", 1, 2.0, -1.0],
+        ["b", 1, " sa", 0, 0.0, 0.5],
+    ]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
 from interpreto.errors import InputError
 from interpreto.text import Segments, split_inputs
@@ -37,6 +37,26 @@ def test_inputs(given, wanted):
     assert split_inputs(given) == wanted
 
 
+@pytest.mark.parametrize("form", [None, "numpy", "pandas", "torch"])
+def test_columns_of_data_sets_in_every_format(form):
+    column = Dataset.from_dict({"text": ["a", "bc"]}).with_format(form)["text"]
+    assert split_inputs(column) == ["a", "bc"]
+
+
+def test_texts_of_arrays_become_plain():
+    texts = np.array(["a", "bc"])
+    pairs = list(zip(texts, texts, strict=True))
+    given = [*split_inputs(texts), *split_inputs(texts[0]), *split_inputs(pandas.Series(["a"], dtype="category"))]
+    given += [text for pair in [*split_inputs(pairs), *split_inputs(pairs[0])] for text in pair]
+    assert {type(text) for text in given} == {str}
+    assert given == ["a", "bc", "a", "a", "a", "a", "bc", "bc", "a", "a"]
+
+
+def test_streamed_columns():
+    stream = Dataset.from_dict({"text": ["a", "b"]}).to_iterable_dataset()
+    assert split_inputs(stream["text"] if hasattr(stream, "__getitem__") else ["a", "b"]) == ["a", "b"]
+
+
 def test_a_generator_given_twice_is_refused_with_a_hint():
     texts = (text for text in ["a", "b"])
     assert split_inputs(texts) == ["a", "b"]
@@ -53,13 +73,44 @@ def test_a_generator_given_twice_is_refused_with_a_hint():
         (b"abc", r"inputs: expected a text, .*, got bytes: b'abc'; decode it to a str"),
         (["a", b"b"], r"inputs\[1\]: expected a text, .*, got bytes: b'b'; decode it to a str"),
         (["a", None], r"inputs\[1\]: expected a text, .*, got NoneType: None"),
-        (["a", 3.5], r"inputs\[1\]: expected a text, .*, got float"),
+        (["a", 3.5], r"inputs\[1\]: expected a text, .*, got float: 3.5$"),
         ([["a", "b"]], r"inputs\[0\]: expected a text, a pair \(tuple\) of texts.*, got list"),
         ([{"role": "user"}], r"inputs\[0\]: expected a mapping with 'input_ids', got the keys \['role'\]"),
         ({"text": ["a"], 3: 4}, r"inputs: expected a mapping with 'input_ids', got the keys \['text', '3'\]"),
         (np.array([["a", "b"]]), r"inputs: expected one column of texts, got a ndarray of shape \(1, 2\)"),
         (np.array("a"), r"inputs: expected one column of texts, got a ndarray of shape \(\)"),
-        (pandas.DataFrame({"text": ["a"]}), r"inputs: expected one column of texts, got a DataFrame of shape"),
+        (
+            pandas.DataFrame({"text": ["a"], "label": [0]}),
+            r"inputs: expected one column of texts, got a DataFrame with the columns \['text', 'label'\]; pass one",
+        ),
+        (
+            Dataset.from_dict({"text": ["a"], "label": [0]}),
+            r"inputs: expected one column of texts, got a Dataset with the columns \['text', 'label'\]; pass one",
+        ),
+        (
+            Dataset.from_dict({"text": ["a"]}).to_iterable_dataset(),
+            r"inputs: expected one column of texts, got a IterableDataset with the columns \['text'\]; pass one",
+        ),
+        (
+            DatasetDict(train=Dataset.from_dict({"text": ["a"]})),
+            r"inputs: .*, got a DatasetDict with the splits \['train'\]; pass one column of it, as table\[split\]",
+        ),
+        ([{"text": "a", "label": 0}], r"inputs\[0\]: .* got the keys \['text', 'label'\]; of rows of a table pass one"),
+        (
+            pandas.Series(["a", None, "c"], index=[7, "x", 9]),
+            r"inputs\[1\]: .*, got float: nan, a missing value \(at 'x' of its index\); leave such rows out",
+        ),
+        (
+            pandas.Series(["a", "b", pandas.NA], dtype=object),
+            r"inputs\[2\]: .*, got NAType: <NA>, a missing value \(at 2 of its index\); leave",
+        ),
+        (pandas.Series([pandas.NaT], dtype=object), r"inputs\[0\]: .*, got NaTType: NaT, a missing value"),
+        (
+            Dataset.from_dict({"text": ["a", None]})["text"],
+            r"inputs\[1\]: .*, got NoneType: None, a missing value; leave such rows out",
+        ),
+        (np.array(["a", np.nan], dtype=object), r"inputs\[1\]: .*, got float: nan, a missing value; leave"),
+        ([np.float32("nan")], r"inputs\[0\]: .* a missing value; leave"),
         (torch.tensor([[1, 2]]), r"inputs: expected one column of texts, got a Tensor.*'input_ids'"),
         (torch.tensor([1, 2]), r"inputs\[0\]: expected a text, .*, got Tensor"),
         ({"input_ids": []}, "inputs: expected at least one token in row 0, got none"),

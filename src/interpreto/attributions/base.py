@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.draws import mean_of_draws
@@ -22,6 +22,7 @@ from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count, keep_results, warn
 from interpreto.model_wrapping import (
     Engine,
+    Explainable,
     Explained,
     ExplainedFunction,
     ExplainedText,
@@ -39,9 +40,10 @@ class AttributionExplainer(ABC):
     """Explains the decisions of one model. Calling it leaves model and tokenizer as they were, to the bit.
 
     Args:
-        model: A transformers model that classifies texts or tokens, generates, fills masks or answers questions; or
-            fitted concepts, to explain which words make them, or a function such as `ConceptsToOutput`.
-        tokenizer: Its fast tokenizer; concepts know it already.
+        model: A transformers model that classifies texts or tokens, generates, fills masks or answers questions, or a
+            transformers pipeline of one; a `CustomModel`; or fitted concepts, to explain which words make them, or a
+            function such as `ConceptsToOutput`.
+        tokenizer: Its fast tokenizer; pipelines, custom models and concepts know it already.
         granularity: What one element of the explanation is.
         output_granularity: Generation: what one target is; `TEXT` for the whole answer.
         inference_mode: The space of the target scores.
@@ -52,7 +54,7 @@ class AttributionExplainer(ABC):
         progress: Whether to show a bar, on standard error, where explaining takes more than two seconds.
     """
 
-    model: nn.Module | ExplainedFunction
+    model: Explainable
     tokenizer: PreTrainedTokenizerBase | None = None
     _: KW_ONLY
     granularity: Granularity | str = Granularity.WORD
@@ -78,7 +80,8 @@ class AttributionExplainer(ABC):
             check_count("batch_size", self.batch_size, 1)
         check_count("seed", self.seed, 0)
         check_settings(self.generation)
-        object.__setattr__(self, "model", as_explained(self.model))
+        for name, value in zip(("model", "tokenizer"), as_explained(self.model, self.tokenizer), strict=True):
+            object.__setattr__(self, name, value)
         _ = self.traits  # a model and tokenizer that do not fit are refused here, not at the first call
 
     def __call__(self, inputs: Any, targets: Any = None) -> list[Attribution]:

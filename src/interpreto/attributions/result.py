@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from interpreto.text import Element, Sample
 from interpreto.types import InferenceMode, Task
 
 if TYPE_CHECKING:
+    import datasets
     import pandas
 
 FORMAT = 1
@@ -31,6 +33,13 @@ def draw_with(draw: Callable[[Attribution], Any]) -> None:
     """Say how results are shown in notebooks and terminals; pictures live above this layer and plug in here."""
     global _draw
     _draw = draw
+
+
+def _drawing() -> Callable[[Attribution], Any] | None:
+    """How results are shown; pictures are loaded when the first one is looked at, and then say it."""
+    if _draw is None:
+        import_module("interpreto.visualizations")
+    return _draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +123,11 @@ class Attribution:
         )
 
     def _repr_html_(self) -> str | None:
-        return None if _draw is None else str(_draw(self)._repr_html_())
+        return None if (draw := _drawing()) is None else str(draw(self)._repr_html_())
 
     def text(self, color: bool = True) -> str:
         """The explanation as text for a terminal, its words coloured by their scores."""
-        return repr(self) if _draw is None else str(_draw(self).text(color))
+        return repr(self) if (draw := _drawing()) is None else str(draw(self).text(color))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, ready for JSON; NaN becomes `None`, infinities the texts `"inf"` and `"-inf"`."""
@@ -221,6 +230,16 @@ class Attribution:
         if self.std_errors is not None:
             columns["std_error"] = self.std_errors.flatten().tolist()
         return pandas.DataFrame(columns)
+
+    def to_dataset(self) -> datasets.Dataset:
+        """One row a target, with lists for the elements; see `interpreto.attributions.exchange.to_dataset`.
+
+        Raises:
+            MissingExtraError: datasets is not installed.
+        """
+        from interpreto.attributions.exchange.tables import to_dataset  # it is about results
+
+        return to_dataset(self)
 
 
 def _begun(text: str, length: int) -> str:

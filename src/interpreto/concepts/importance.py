@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
-from interpreto.errors import InputError, StoreError
+from interpreto.errors import InputError, MissingExtraError, StoreError, warn
 from interpreto.model_wrapping import ModelWithSplitPoints
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation
 from interpreto.model_wrapping.split_points import SplitPoint
@@ -178,6 +177,26 @@ class LocalImportance:
         scores = torch.tensor(data["target_scores"])
         return cls(data["number"], names, tuple(data["parts"]), spans, scores, codes, weights)
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """One line a target, row and concept that is in the row or weighs something: `target, row, text, concept, code,
+        weight`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError("pandas", "data", "to_pandas()") from None
+        there = ((self.codes != 0) | (self.weights != 0).any(dim=0)).nonzero().tolist()
+        texts = self.texts
+        lines = [
+            (name, row, texts[row], concept, float(self.codes[row, concept]), float(self.weights[t, row, concept]))
+            for t, name in enumerate(self.target_names)
+            for row, concept in there
+        ]
+        return pandas.DataFrame(lines, columns=["target", "row", "text", "concept", "code", "weight"])
+
     def __repr__(self) -> str:
         targets, rows, concepts = self.weights.shape
         return f"LocalImportance(input {self.number}, {targets} targets, {rows} rows, {concepts} concepts)"
@@ -285,9 +304,15 @@ class ConceptImportance:
             raise InputError(f"{path}: expected a saved importance, got {error!r}") from error
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One line a target and concept."""
-        import pandas
+        """One line a target and concept.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError("pandas", "data", "to_pandas()") from None
         lines = [
             {"target": name, "concept": c, "absolute": float(a), "signed": float(s)}
             for name, absolute, signed in zip(self.target_names, self.absolute, self.signed, strict=True)
@@ -325,10 +350,9 @@ class ImportanceTable:
         signed = torch.stack([self._sums[key][0] for key in keys]) / counts[:, None]
         absolute = torch.stack([self._sums[key][1] for key in keys]) / counts[:, None]
         if not bool(absolute.any()):
-            warnings.warn(
+            warn(
                 "importance: no concept weighs anything; nothing goes from these rows to the scores (above the last "
-                "block of a classifier only its class token does): take granularity 'cls_token' or a lower split point",
-                stacklevel=3,
+                "block of a classifier only its class token does): take granularity 'cls_token' or a lower split point"
             )
         return ConceptImportance(self._method.value, tuple(name for _, name in keys), counts, signed, absolute)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from interpreto.errors import InputError
 
@@ -13,6 +13,26 @@ if TYPE_CHECKING:
     import transformers
 
 ModelName = Literal["emotion", "topic", "stories"]
+
+
+@overload
+def load(
+    name: Literal["emotion"],
+) -> tuple[transformers.BertForSequenceClassification, transformers.PreTrainedTokenizerFast]: ...
+
+
+@overload
+def load(
+    name: Literal["topic"],
+) -> tuple[transformers.DistilBertForSequenceClassification, transformers.PreTrainedTokenizerFast]: ...
+
+
+@overload
+def load(name: Literal["stories"]) -> tuple[transformers.LlamaForCausalLM, transformers.PreTrainedTokenizerFast]: ...
+
+
+@overload
+def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerFast]: ...
 
 
 def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:

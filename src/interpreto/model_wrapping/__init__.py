@@ -3,8 +3,16 @@
 from interpreto.model_wrapping.activation_rows import ActivationRows, TensorRows
 from interpreto.model_wrapping.activation_store import ActivationStore
 from interpreto.model_wrapping.activations import ActivationGranularity, Activations, Aggregation, RowSources
+from interpreto.model_wrapping.custom_model import CustomModel
 from interpreto.model_wrapping.explained import Explained
-from interpreto.model_wrapping.explained_function import Coder, Engine, ExplainedFunction, as_explained, traits_of
+from interpreto.model_wrapping.explained_function import (
+    Coder,
+    Engine,
+    Explainable,
+    ExplainedFunction,
+    as_explained,
+    traits_of,
+)
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.gradients import Moments, Path
 from interpreto.model_wrapping.model_with_split_points import ModelWithSplitPoints
@@ -21,7 +29,9 @@ __all__ = [
     "Aggregation",
     "Coder",
     "Contrast",
+    "CustomModel",
     "Engine",
+    "Explainable",
     "Explained",
     "ExplainedFunction",
     "ExplainedText",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ try:
 except ImportError:
     lock_file = None
 
+_LOG = logging.getLogger(__name__)
 _ABOUT, _FORMAT = "store.json", 1
 _KEYS = {"format", "model", "points", "granularity", "aggregation", "dtype", "predictions", "n_inputs"}
 _SHARD_BYTES = 1 << 25
@@ -267,6 +269,7 @@ def _extract(
                 f"inputs[{shard.last - 1}]; take another folder"
             )
     start = shards[-1].last if shards else 0
+    _LOG.info("%s: %d of %d texts are there", folder, start, len(items))
     with _written(folder, f"the activations of the first {start} texts"):
         folder.mkdir(parents=True, exist_ok=True)
         _describe(folder, {**about, "n_inputs": len(items) if known is None else known["n_inputs"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,6 +14,7 @@ from interpreto.errors import ModelError, warn
 from interpreto.model_wrapping.traits import Traits
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 # A pass of about a second on two cores; beyond it nothing gets faster, and texts of different lengths are padded more.
 _WORK = 2e11  # operations
@@ -119,6 +121,7 @@ class Budget:
             self.tokens = max(1, self.tokens // 2)
         else:
             self.rows = half
+        _LOG.info("%d rows at once did not fit the memory, going on with %d and fewer", rows, half)
         if not self._told:
             warn(
                 f"memory: {rows} rows at once did not fit, going on with {half} and fewer; batch_size={half} saves the "

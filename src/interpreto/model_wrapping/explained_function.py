@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpreto.errors import ModelError
 from interpreto.model_wrapping.explained import Explained
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.model_with_split_points import ModelWithSplitPoints
+from interpreto.model_wrapping.pipelines import TextPipeline, model_and_tokenizer
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.traits import Traits
 from interpreto.types import InferenceMode, Removal, Task
@@ -126,6 +127,10 @@ class _Explainable(Protocol):
     def explained_function(self) -> ExplainedFunction: ...
 
 
+Explainable = nn.Module | TextPipeline | ExplainedFunction | _Explainable
+"""What attribution methods and metrics take as their model."""
+
+
 def traits_of(model: Any, tokenizer: Any) -> Traits:
     """What the engine must know of what is explained.
 
@@ -135,10 +140,21 @@ def traits_of(model: Any, tokenizer: Any) -> Traits:
     if isinstance(model, ExplainedFunction):
         return model.split.traits
     if tokenizer is None:
-        raise ModelError("tokenizer: expected the model's own tokenizer, got None; only concepts know theirs already")
+        raise ModelError(
+            "tokenizer: expected the model's own tokenizer, got None; only concepts, pipelines and custom models know "
+            "theirs already"
+        )
     return Traits(model, tokenizer)
 
 
-def as_explained(model: Any) -> Any:
-    """What is explained where an explainer is given this as its model: fitted concepts stand for their codes."""
-    return model.explained_function() if isinstance(model, _Explainable) else model
+def as_explained(model: Any, tokenizer: Any) -> tuple[Any, Any]:
+    """What is explained where an explainer is given these as model and tokenizer: the one border of all of them.
+
+    Fitted concepts stand for their codes, pipelines for their model and tokenizer.
+
+    Raises:
+        ModelError: A pipeline without tokenizer.
+    """
+    if isinstance(model, _Explainable):
+        return model.explained_function(), tokenizer
+    return model_and_tokenizer(model, tokenizer)

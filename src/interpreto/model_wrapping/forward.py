@@ -62,14 +62,17 @@ class Forward:
             whole = len(text.sample.tokens)
             lengths = kept.sum(dim=1).tolist() if self.filling.removal is Removal.DELETE else [whole] * len(kept)
             chosen = range(len(kept)) if to_run is None else to_run[k].nonzero()[:, 0].tolist()
-            items += [((self.kind(text), int(lengths[p])), k, p) for p in chosen]
+            items += [((self.kind(text, int(lengths[p])), int(lengths[p])), k, p) for p in chosen]
         items.sort()
         for batch in self.budget.in_batches(items, lambda item: item[0]):
             yield [(k, p) for _, k, p in batch]
 
-    def kind(self, text: ExplainedText) -> int:
-        """Texts of different kinds are not run together: encoder-decoder classifiers want as many ends in every row."""
-        return len(self.ends(text))
+    def kind(self, text: ExplainedText, length: int) -> int:
+        """Rows of different kinds are not run together.
+
+        Encoder-decoder classifiers want as many ends in every row, and who takes no mask would read padding as text.
+        """
+        return len(self.ends(text)) if self.traits.takes_mask else length
 
     def ends(self, text: ExplainedText) -> list[int]:
         """The places of tokens that are never removed: the ends that encoder-decoder classifiers look for."""
@@ -107,7 +110,7 @@ class Forward:
         start = 0 if past is None else past.length
         inputs: dict[str, Any] = {"input_ids": source.ids[:, start:].to(device)}
         visible = source.visible.to(device)
-        if "attention_mask" in traits.arguments:
+        if traits.takes_mask:
             inputs["attention_mask"] = visible.long()
         if "token_type_ids" in traits.arguments and bool(source.type_ids.any()):
             inputs["token_type_ids"] = source.type_ids[:, start:].to(device)

@@ -47,6 +47,9 @@ class Moments:
     parts: tuple[Moments, ...] = ()
 
 
+_CUT = ("torch.ao.nn.quantized", "torch.nn.quantized")  # layers of whole numbers
+
+
 @dataclass(frozen=True, eq=False)
 class Gradients:
     """Embeddings of texts, and gradients with respect to them.
@@ -201,6 +204,8 @@ class Gradients:
                 stream.requires_grad_(gradients)
             with self._entering(texts, rows, streams):
                 read = self.forward.read(rows, texts, past)
+            if gradients:
+                self._refuse_cut(read)
             scores = []
             for point, values in zip(batch, read, strict=True):
                 job, readout = jobs[point.job], jobs[point.job].text.readout
@@ -215,6 +220,20 @@ class Gradients:
                     found[i].append(self._flat(jobs[point.job], [of_stream[:, i] for of_stream in filled]))
         for point, score, own in zip(batch, scores, found, strict=True):
             totals[point.job].add(point, score.detach(), torch.cat(own)[: len(score)] if gradients else None)
+
+    def _refuse_cut(self, read: Tensor) -> None:
+        """Stop at a model in which gradients get lost: they would be 0, or those of the residual stream alone.
+
+        Raises:
+            ModelError: Its answer does not depend on where it enters, or layers on the way answer without autograd.
+        """
+        cut = next((type(m) for m in self.forward.traits.base.modules() if type(m).__module__.startswith(_CUT)), None)
+        if cut is not None or not read.requires_grad:
+            found = "no path for gradients to its embeddings" if cut is None else f"layers without any, {cut.__name__}"
+            raise ModelError(
+                f"model: expected one through which gradients flow, got {found}; take a method without gradients, such "
+                "as KernelShap, or the model before it was quantised"
+            )
 
     @contextmanager
     def _entering(
@@ -266,7 +285,7 @@ class Gradients:
         for job in jobs:
             context = contexts[job.number]
             # A kind of its own: nothing else goes on from the same context.
-            kind = -1 - job.number if context else self.forward.kind(job.text)
+            kind = -1 - job.number if context else self.forward.kind(job.text, len(job.text.sample.tokens))
             sizes.append((kind, row_size(len(job.text.sample.tokens), context)))
         order = sorted(range(len(jobs)), key=sizes.__getitem__)
         points = (

@@ -22,6 +22,7 @@ from interpreto.model_wrapping.explained import Explained
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.extraction import Extraction
 from interpreto.model_wrapping.nnsight_reader import NnsightReader
+from interpreto.model_wrapping.pipelines import TextPipeline, model_and_tokenizer
 from interpreto.model_wrapping.readers import HookReader, Reader, sided
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.split_points import SplitPoint, blocks, find_split_points
@@ -46,7 +47,7 @@ class ModelWithSplitPoints:
     The model and its tokenizer are the same afterwards, to the bit. A pass stops after the last point that it needs.
 
     Args:
-        id_or_model: A loaded model, or the name or folder of one.
+        id_or_model: A loaded model, a transformers pipeline of one, a `CustomModel`, or the name or folder of one.
         split_points: Block numbers (the output of that block, the residual stream; negative from the end),
             `"encoder.5"` and `"decoder.3"` for encoder-decoders, module paths (`"model.layers.3.mlp"`), patterns
             with `*` for one name of a path and `**` for any number of them, paths with `":input"` for what enters the
@@ -54,7 +55,8 @@ class ModelWithSplitPoints:
             there is.
         automodel: `AutoModelFor...` class that loads a model from its name; by default the class that its
             configuration names.
-        tokenizer: The model's fast tokenizer; loaded with the model where that is loaded here.
+        tokenizer: The model's fast tokenizer; loaded with the model where that is loaded here, and known to pipelines
+            and custom models.
         device_map: Passed to `from_pretrained`.
         batch_size: Texts a forward pass; changes nothing but speed and memory. By default the engine chooses.
         truncation: Whether texts longer than the model reads are cut, with a warning, in place of refused.
@@ -76,7 +78,7 @@ class ModelWithSplitPoints:
 
     def __init__(
         self,
-        id_or_model: str | nn.Module,
+        id_or_model: str | Path | nn.Module | TextPipeline,
         split_points: int | str | Sequence[int | str],
         *,
         automodel: Any = None,
@@ -88,7 +90,8 @@ class ModelWithSplitPoints:
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
-        model: Any = id_or_model
+        model: Any
+        model, tokenizer = model_and_tokenizer(id_or_model, tokenizer)
         if isinstance(id_or_model, (str, Path)):
             model = _loaded(str(id_or_model), automodel, device_map)
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(id_or_model)
@@ -217,7 +220,7 @@ class ModelWithSplitPoints:
                 f"dtype: expected one of {[str(known) for known in _STORED]} for a store, got {dtype!r}"
                 f"{' without store' if store is None else ''}; convert what comes back otherwise"
             )
-        items = [str(item) if isinstance(item, str) else item for item in split_inputs(inputs)]
+        items = split_inputs(inputs)
         wanted = [None] * len(items) if targets is None else split_targets(targets, len(items))
         if store is None:
             return extraction.read(self.samples(items, targets))

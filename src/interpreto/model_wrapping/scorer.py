@@ -5,6 +5,7 @@ Methods see elements that can be kept or removed and target scores, nothing else
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from interpreto.model_wrapping.traits import Traits
 from interpreto.types import InferenceMode, Removal, Task
 
 _SHOWN_AFTER = 2.0  # seconds
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +117,7 @@ class Scorer:
             return texts[k].readout.scores(read, self.mode).gather(0, wanted[k])
 
         total = sum(len(rows) for rows in unique)
+        _LOG.debug("%d texts, %d perturbations of them, %d different rows", len(texts), sum(map(len, keeps)), total)
         with self._bar(total, "row") as bar:
             reading = Reading(self._forward, texts, unique, bar.update)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +14,14 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interpreto.errors import InputError, ModelError, warn
+from interpreto.model_wrapping.custom_model import CustomModel
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.readout import POOLED
 from interpreto.model_wrapping.rows import Filling
 from interpreto.text import Sample
 from interpreto.types import Removal, Task
 
+_LOG = logging.getLogger(__name__)
 _SPARE = 1024  # embeddings beyond the tokenizer's: Phi-2 has 905, to make a round number
 _SPARE_SHARE = 0.04  # DeepSeek-V2 has 2.3 %; BERT's cased tokenizer would leave 5 % of its uncased model's
 _PROBE = 16  # tokens
@@ -52,7 +55,7 @@ class Traits:
             )
         _ = self._ends
         embeddings = self.embeddings[0]
-        if any(parameter.is_meta for parameter in embeddings.parameters()):
+        if any(parameter.is_meta for parameter in embeddings.parameters()) and _offloaded_to(embeddings) is None:
             raise ModelError("model: expected a model with weights, got one on the meta device; load its weights first")
         known = getattr(embeddings, "num_embeddings", None)
         if known is not None and len(self.tokenizer) > known:
@@ -67,7 +70,7 @@ class Traits:
             )
 
     @cached_property
-    def base(self) -> PreTrainedModel:
+    def base(self) -> PreTrainedModel | CustomModel:
         """The transformers model inside compiled and PEFT-wrapped ones; never used to run it."""
         return _unwrapped(self.model)
 
@@ -93,7 +96,14 @@ class Traits:
     @cached_property
     def arguments(self) -> frozenset[str]:
         """Names of the inputs that the model takes."""
+        if isinstance(self.base, CustomModel):
+            return self.base.arguments
         return frozenset(inspect.signature(self.base.forward).parameters)
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether the model can be told what it must not look at, padding above all."""
+        return "attention_mask" in self.arguments
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -224,7 +234,10 @@ class Traits:
     @property
     def device(self) -> torch.device:
         """Where the model wants its ids."""
-        return next(self.embeddings[0].parameters()).device
+        weights = next(self.embeddings[0].parameters(), None)
+        if weights is not None and weights.is_meta:
+            return torch.device(_offloaded_to(self.embeddings[0]))
+        return self.base.device if weights is None else weights.device
 
     def names_of(self, index: int) -> str:
         """The name of a class or label."""
@@ -261,7 +274,8 @@ class Traits:
             (i for i in (tokenizer.pad_token_id, getattr(self.config, "pad_token_id", None)) if i is not None), 0
         )
         if removal is None:
-            removal = Removal.ATTENTION if tokenizer.mask_token_id is None else Removal.MASK
+            masked = tokenizer.mask_token_id is not None
+            removal = Removal.MASK if masked else Removal.ATTENTION if self.takes_mask else Removal.DELETE
         if removal in list(Removal):
             removal = Removal(removal)
             if removal is Removal.MASK and tokenizer.mask_token_id is None:
@@ -269,7 +283,7 @@ class Traits:
                     "removal: 'mask' needs a tokenizer with a mask token, this one has none; "
                     "use 'attention', 'delete', or the text of a token"
                 )
-            if removal is Removal.ATTENTION and "attention_mask" not in self.arguments:
+            if removal is Removal.ATTENTION and not self.takes_mask:
                 raise InputError("removal: 'attention' needs a model that takes an attention mask; use 'delete'")
             return Filling(removal, token, pad, self.window)
         token = tokenizer.get_vocab().get(str(removal), -1)
@@ -299,6 +313,7 @@ class Traits:
         """
         if not self._tasks:
             self._tasks.append(self._probed(ids))
+            _LOG.debug("%s is explained as %s", type(self.base).__name__, self._tasks[0].value)
         return self._tasks[0]
 
     @cached_property
@@ -307,6 +322,8 @@ class Traits:
         return []
 
     def _probed(self, ids: Sequence[int]) -> Task:
+        if isinstance(self.base, CustomModel):
+            return self.base.task
         generates = bool(self.base.can_generate())
         if generates:
             return Task.SEQ2SEQ_LM if self.is_encoder_decoder else Task.CAUSAL_LM
@@ -338,7 +355,7 @@ class Traits:
         )
 
 
-def _unwrapped(model: Any) -> PreTrainedModel:
+def _unwrapped(model: Any) -> PreTrainedModel | CustomModel:
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
@@ -346,6 +363,11 @@ def _unwrapped(model: Any) -> PreTrainedModel:
             model = model.get_base_model()
         else:
             return model  # type: ignore[no-any-return]
+
+
+def _offloaded_to(module: Any) -> Any:
+    """Where a module runs whose weights wait elsewhere until then, as `device_map` arranges it; `None` for others."""
+    return getattr(getattr(module, "_hf_hook", None), "execution_device", None)
 
 
 def _ends(base: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -88,15 +89,17 @@ def split_inputs(inputs: Any) -> list[Input]:
     """The separate texts of whatever the user passed, in order.
 
     Args:
-        inputs: One `Input`, an iterable of them (list, array, column of a table, generator), or a `BatchEncoding` (or
-            mapping) with `input_ids` of any number of rows, padded or not; padding is taken off again. A tuple of two
-            texts is a pair, a list of two texts are two inputs.
+        inputs: One `Input`, an iterable of them (list, array, generator, `dataset["text"]`, `frame["text"]`), or a
+            `BatchEncoding` (or mapping) with `input_ids` of any number of rows, padded or not; padding is taken off
+            again. A tuple of two texts is a pair, a list of two texts are two inputs.
 
     Raises:
-        InputError: Nothing in it, or something that is no text.
+        InputError: Nothing in it, a whole table, a missing value, or something that is no text. Rows are counted from
+            0, whatever the index of a table says.
     """
     if isinstance(inputs, (str, Segments, TokenRow)) or is_chat(inputs) or is_pair(inputs):
-        return [inputs]
+        return [_plain(inputs)]
+    _refuse_table(inputs)
     if isinstance(inputs, Mapping):
         return _rows(inputs, "inputs")
     if not isinstance(inputs, Iterable) or isinstance(inputs, (bytes, bytearray)):
@@ -110,11 +113,11 @@ def split_inputs(inputs: Any) -> list[Input]:
     for position, item in enumerate(inputs):
         where = f"inputs[{position}]"
         if isinstance(item, (str, Segments, TokenRow)) or is_chat(item) or is_pair(item):
-            items.append(item)
+            items.append(_plain(item))
         elif isinstance(item, Mapping):
             items += _rows(item, where)
         else:
-            raise InputError(f"{where}: expected {_EXPECTED}, got {_shown(item)}")
+            raise InputError(f"{where}: expected {_EXPECTED}, got {_shown(item)}{_if_missing(inputs, position, item)}")
     if not items:
         raise InputError(
             "inputs: expected at least one text, got none; an iterator can be read only once, so pass a list "
@@ -141,6 +144,42 @@ def is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(isinstance(text, str) for text in value)
 
 
+def _plain(item: Any) -> Any:
+    """Texts of arrays, which are a class of their own, as plain texts."""
+    if isinstance(item, str):
+        return str.__str__(item)
+    return tuple(map(str.__str__, item)) if is_pair(item) else item
+
+
+def _refuse_table(inputs: Any) -> None:
+    """Say which columns there are to choose from.
+
+    Raises:
+        InputError: A data frame, a data set, or several of these.
+    """
+    columns = getattr(inputs, "column_names", None)
+    columns = getattr(inputs, "columns", None) if columns is None else columns
+    if isinstance(columns, Mapping):
+        kind, names, hint = "splits", list(columns), "[split]['text']"
+    elif isinstance(columns, Iterable) and not isinstance(columns, str):
+        kind, names, hint = "columns", list(columns), "['text']"
+    else:
+        return
+    raise InputError(
+        f"inputs: expected one column of texts, got a {type(inputs).__name__} with the {kind} {names!r:.200}; pass one "
+        f"column of it, as table{hint}"
+    )
+
+
+def _if_missing(inputs: Any, position: int, item: Any) -> str:
+    """What to do about a missing value, and how a table with an index calls its row."""
+    nothing = item is None or type(item).__name__ in ("NAType", "NaTType") or (isinstance(item, Real) and item != item)
+    if not nothing:
+        return ""
+    named = f" (at {inputs.index.tolist()[position]!r} of its index)" if hasattr(inputs, "iloc") else ""
+    return f", a missing value{named}; leave such rows out, or fill them in"
+
+
 def _shown(value: Any) -> str:
     shown = f"{type(value).__name__}: {value!r:.80}"
     return f"{shown}; decode it to a str" if isinstance(value, (bytes, bytearray)) else shown
@@ -148,7 +187,10 @@ def _shown(value: Any) -> str:
 
 def _rows(encoding: Mapping[str, Any], where: str) -> list[Input]:
     if "input_ids" not in encoding:
-        raise InputError(f"{where}: expected a mapping with 'input_ids', got the keys {[str(key) for key in encoding]}")
+        raise InputError(
+            f"{where}: expected a mapping with 'input_ids', got the keys {[str(key) for key in encoding]}; "
+            "of rows of a table pass one column"
+        )
     ids = _nested(encoding["input_ids"], f"{where}: input_ids")
     columns = {}
     for name in ("attention_mask", "token_type_ids"):

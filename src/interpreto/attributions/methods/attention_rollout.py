@@ -11,7 +11,7 @@ from torch import Tensor
 from interpreto.attributions.base import AttributionExplainer
 from interpreto.attributions.result import Attribution
 from interpreto.errors import ModelError
-from interpreto.model_wrapping import ExplainedFunction, ExplainedText, Scorer
+from interpreto.model_wrapping import CustomModel, ExplainedFunction, ExplainedText, Scorer
 from interpreto.model_wrapping.attention_maps import AttentionMap, AttentionMaps, attention_maps
 from interpreto.model_wrapping.forward import Forward
 from interpreto.model_wrapping.readout import POOLED
@@ -42,6 +42,11 @@ class AttentionRollout(AttributionExplainer):
 
     def _attribute(self, scorer: Scorer, texts: Sequence[ExplainedText]) -> Iterator[tuple[int, Attribution]]:
         mute = self.traits.is_encoder_decoder and scorer.task is not Task.SEQ2SEQ_LM
+        if isinstance(self.model, CustomModel):
+            raise ModelError(
+                "model: expected a transformer, whose attention can be read, got CustomModel; explain it with "
+                "gradients or perturbations"
+            )
         if mute or isinstance(self.model, ExplainedFunction):
             raise ModelError(
                 "model: expected one whose own answers are explained, and of encoder-decoders one that writes, got "

@@ -10,13 +10,21 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.metrics.measurement import explained_again, scorer_of
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count
-from interpreto.model_wrapping import Engine, ExplainedFunction, ExplainedText, Traits, as_explained, traits_of
+from interpreto.model_wrapping import (
+    Engine,
+    Explainable,
+    ExplainedFunction,
+    ExplainedText,
+    Traits,
+    as_explained,
+    traits_of,
+)
 from interpreto.types import InferenceMode, Removal, Task
 
 
@@ -92,7 +100,7 @@ class FaithfulnessMetric(ABC):
     Args:
         model: The explained model, or what else was explained: fitted concepts, or a function such as
             `ConceptsToOutput`.
-        tokenizer: Its tokenizer; concepts know it already.
+        tokenizer: Its tokenizer; pipelines, custom models and concepts know it already.
         inference_mode: The space of the figures; by default probabilities, as in the papers, and codes as they are.
         removal: How a removed element looks, see `PerturbationExplainer`; by default as in the explanation, or the
             default for the tokenizer where the method removes nothing.
@@ -101,7 +109,7 @@ class FaithfulnessMetric(ABC):
         seed: Seed of the random orders.
     """
 
-    model: nn.Module | ExplainedFunction
+    model: Explainable
     tokenizer: PreTrainedTokenizerBase | None = None
     _: KW_ONLY
     inference_mode: InferenceMode | str | None = None
@@ -113,7 +121,8 @@ class FaithfulnessMetric(ABC):
     higher_is_better: ClassVar[bool]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model", as_explained(self.model))
+        for name, value in zip(("model", "tokenizer"), as_explained(self.model, self.tokenizer), strict=True):
+            object.__setattr__(self, name, value)
         if self.inference_mode is None:
             raw = isinstance(self.model, ExplainedFunction) and not self.model.has_probabilities
             object.__setattr__(self, "inference_mode", InferenceMode.LOGITS if raw else InferenceMode.SOFTMAX)

@@ -9,14 +9,21 @@ from typing import ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.attributions.certainty import mean_errors
 from interpreto.attributions.metrics.measurement import Measurement, explained_again, scorer_of
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, check_count
-from interpreto.model_wrapping import Engine, ExplainedFunction, ExplainedText, Traits, as_explained, traits_of
+from interpreto.model_wrapping import (
+    Engine,
+    Explainable,
+    ExplainedText,
+    Traits,
+    as_explained,
+    traits_of,
+)
 from interpreto.types import Removal, Task
 
 
@@ -37,7 +44,7 @@ class Infidelity:
     Args:
         model: The explained model, or what else was explained: fitted concepts, or a function such as
             `ConceptsToOutput`.
-        tokenizer: Its tokenizer; concepts know it already.
+        tokenizer: Its tokenizer; pipelines, custom models and concepts know it already.
         removal: How a removed element looks, see `PerturbationExplainer`; by default as in the explanation, or the
             default for the tokenizer where the method removes nothing.
         n_perturbations: Random sets; standard errors are over these.
@@ -49,7 +56,7 @@ class Infidelity:
     Reference: Yeh et al. (2019), On the (in)fidelity and sensitivity of explanations, section 2, arXiv:1901.09392.
     """
 
-    model: nn.Module | ExplainedFunction
+    model: Explainable
     tokenizer: PreTrainedTokenizerBase | None = None
     _: KW_ONLY
     removal: Removal | str | None = None
@@ -65,7 +72,8 @@ class Infidelity:
         check_count("seed", self.seed, 0)
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size, 1)
-        object.__setattr__(self, "model", as_explained(self.model))
+        for name, value in zip(("model", "tokenizer"), as_explained(self.model, self.tokenizer), strict=True):
+            object.__setattr__(self, name, value)
 
     def __call__(self, attributions: Attribution | Sequence[Attribution]) -> Measurement:
         """Evaluate explanations, of any method and of any task, fresh or loaded from files.

@@ -97,6 +97,11 @@ def explained_again(
     for k, attribution in enumerate(given):
         if not isinstance(attribution, Attribution):
             raise InputError(f"attributions[{k}]: expected a result of an explainer, got {type(attribution).__name__}")
+        if min(attribution.sample.ids) < 0:
+            raise InputError(
+                f"attributions[{k}]: expected an explanation whose token ids are known, got one of "
+                f"{attribution.method} that came from another tool without them; explain the text here"
+            )
     tasks = sorted({attribution.task.value for attribution in given})
     if len(tasks) != 1:
         raise InputError(f"attributions: expected explanations of one task, got {tasks}")

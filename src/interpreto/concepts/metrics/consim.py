@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +15,7 @@ from torch import Generator, Tensor
 from interpreto.concepts.base import ConceptExplainer
 from interpreto.concepts.importance import ConceptImportance, LocalImportance
 from interpreto.concepts.metrics.passes import check_explainer
-from interpreto.errors import InputError, check_count
+from interpreto.errors import InputError, check_count, warn
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation, choice
 from interpreto.model_wrapping.llm_interface import Chat, Failure, LLMInterface
 from interpreto.text import split_inputs
@@ -311,7 +310,7 @@ class ConSim:
         if not any(number in given for number in numbers):
             shift = list(range(len(truth)))  # an answer counted from 0
             if not any(number in given for number in shift):
-                warnings.warn(f"{where}: no usable answer ({reason}); it is left out of the mean", stacklevel=4)
+                warn(f"{where}: no usable answer ({reason}); it is left out of the mean")
                 return None
             numbers = shift
         right = [given.get(number) == wanted for number, wanted in zip(numbers, truth, strict=True)]

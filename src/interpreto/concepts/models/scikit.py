@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interpreto.errors import NotConvergedWarning, warn
+
 
 def fitted(estimator: Any, rows: Float[Tensor, "n d"], advice: str) -> Any:
     """An estimator after its `fit`.
 
     Warns:
-        RuntimeWarning: It did not converge; what it found so far is kept.
+        NotConvergedWarning: It did not converge; what it found so far is kept.
 
     Args:
         estimator: Of scikit-learn.
@@ -28,7 +30,7 @@ def fitted(estimator: Any, rows: Float[Tensor, "n d"], advice: str) -> Any:
         estimator.fit(rows.detach().cpu().numpy())
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning):
-            warnings.warn(f"{type(estimator).__name__} did not converge: {advice}", RuntimeWarning, stacklevel=4)
+            warn(f"{type(estimator).__name__} did not converge: {advice}", NotConvergedWarning)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return estimator

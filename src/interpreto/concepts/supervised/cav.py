@@ -23,7 +23,7 @@ from interpreto.concepts.supervised.labels import (
 )
 from interpreto.concepts.supervised.scores import balanced_accuracy, share_with_error
 from interpreto.concepts.supervised.text_rows import read_text_rows
-from interpreto.errors import InputError, NotFittedError, check_count
+from interpreto.errors import InputError, MissingExtraError, NotFittedError, check_count
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints
 from interpreto.model_wrapping.activations import choice
 from interpreto.text import split_inputs
@@ -99,9 +99,15 @@ class CAVReport:
         return cls(**{name: tuple(values) for name, values in data.items()})
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One line a concept."""
-        import pandas
+        """One line a concept.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError("pandas", "data", "to_pandas()") from None
         return pandas.DataFrame({f.name.removesuffix("s"): list(getattr(self, f.name)) for f in fields(self)})
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interpreto.errors import InputError
+from interpreto.errors import InputError, NotConvergedWarning, warn
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def fitted_classifier(
     """A classifier of scikit-learn after its `fit`.
 
     Warns:
-        RuntimeWarning: It did not converge; what it found so far is kept.
+        NotConvergedWarning: It did not converge; what it found so far is kept.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -59,11 +59,10 @@ def fitted_classifier(
         estimator.fit(rows.numpy(), classes.numpy())
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning):
-            warnings.warn(
+            warn(
                 f"{type(estimator).__name__} did not converge: what it found is kept; take a smaller strength, "
                 "or more rows",
-                RuntimeWarning,
-                stacklevel=4,
+                NotConvergedWarning,
             )
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -33,6 +33,7 @@ def plain_labels(labels: Any, n_rows: int, name: str = "labels") -> list[Label]:
         raise InputError(f"{name}: expected {n_rows}, one a row, got {type(labels).__name__}: {labels!r:.60}")
     if len(values) != n_rows:
         raise InputError(f"{name}: expected {n_rows} (one a row), got {len(values)}")
+    values = [value.item() if hasattr(value, "item") else value for value in values]  # columns hold numbers of arrays
     for position, value in enumerate(values):
         if not isinstance(value, (str, int)):
             raise InputError(

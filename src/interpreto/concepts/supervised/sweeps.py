@@ -12,7 +12,7 @@ import torch
 from interpreto.concepts.supervised.labels import held_out_rows, numbered
 from interpreto.concepts.supervised.probe import Probe, ProbeKind, ProbeReport
 from interpreto.concepts.supervised.text_rows import read_text_rows
-from interpreto.errors import InputError
+from interpreto.errors import InputError, MissingExtraError
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints
 from interpreto.model_wrapping.activations import choice
 from interpreto.model_wrapping.split_points import blocks
@@ -113,9 +113,15 @@ class ProbeSweep(SavedAsJson):
             raise InputError(f"file: expected the JSON of a probe sweep, got {text!r:.60} ({error!r:.120})") from error
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One line a probe."""
-        import pandas
+        """One line a probe.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError("pandas", "data", "to_pandas()") from None
         return pandas.DataFrame([_line(row) for row in self.rows])
 
     def __str__(self) -> str:

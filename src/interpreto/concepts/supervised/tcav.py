@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from interpreto.concepts.models.neurons import NeuronsAsConcepts
 from interpreto.concepts.supervised.directions import CAVKind, half_space
 from interpreto.concepts.supervised.labels import check_share, check_strength
-from interpreto.errors import InputError, check_count
+from interpreto.errors import InputError, MissingExtraError, check_count
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints
 from interpreto.model_wrapping.activations import choice
 from interpreto.saving import SavedAsJson
@@ -153,9 +153,15 @@ class TCAVResult(SavedAsJson):
             raise InputError(f"file: expected the JSON of a TCAV result, got {text!r:.60} ({error!r:.120})") from error
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One line a concept and class."""
-        import pandas
+        """One line a concept and class.
 
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtraError("pandas", "data", "to_pandas()") from None
         return pandas.DataFrame(
             [
                 {

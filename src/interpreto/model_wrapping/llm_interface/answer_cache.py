@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from interpreto.errors import InputError, StoreError
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -45,6 +48,7 @@ class AnswerCache:
         records = [record for record in map(_record, lines) if record is not None]
         if lines and not records:
             raise InputError(f"cache: expected a file of answers, got another one: {path}; take another name")
+        _LOG.info("%s: %d answers, %d damaged lines passed over", path, len(records), len(lines) - len(records))
         return cls(path, {record["key"]: record for record in records})
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from interpreto.errors import InputError, MissingExtraError, ModelCallError, check_count
 from interpreto.model_wrapping.llm_interface.interface import Answer, Chat, Failure, LLMInterface
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_WAIT = 120.0
 _PATIENCE = 1.0  # seconds that a run which is stopped in the middle waits for the calls on their way
 _REFUSED = (401, 403, 404)
@@ -143,7 +145,9 @@ class OpenAILLM(LLMInterface):
                 return Failure(f"{outcome.reason}; the server asks to wait {outcome.wait:.0f} seconds", calls=call + 1)
             if call < self.max_retries:
                 backoff = min(self.first_wait * 2.0**call, _LONGEST_WAIT) * (1 - random.random() / 4)
-                stop.wait(backoff if outcome.wait is None else outcome.wait)
+                wait = backoff if outcome.wait is None else outcome.wait
+                _LOG.info("%s: try %d: %s; the next one in %.1f seconds", self.model, call + 1, outcome.reason, wait)
+                stop.wait(wait)
         return Failure(reason, calls=self.max_retries + 1)
 
     def _call(self, client: Any, chat: Chat) -> Answer | Failure | _Trouble | _Refusal:
