@@ -2,6 +2,7 @@
 
 from interpreto.concepts.base import ConceptExplainer, LearnedConcepts
 from interpreto.concepts.bridges import ConceptsToOutput, InputToConcepts
+from interpreto.concepts.cards import ConceptCards, concept_cards
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog, FitReport
 from interpreto.concepts.importance import ConceptImportance, ImportanceMethod, LocalImportance
@@ -44,6 +45,7 @@ __all__ = [
     "ArchetypalSAEConcepts",
     "BatchTopKSAEConcepts",
     "CAVConcepts",
+    "ConceptCards",
     "ConceptExplainer",
     "ConceptImportance",
     "ConceptModel",
@@ -83,5 +85,6 @@ __all__ = [
     "TunedLens",
     "VanillaSAEConcepts",
     "VocabProj",
+    "concept_cards",
     "sweep",
 ]

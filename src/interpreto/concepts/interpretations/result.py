@@ -166,10 +166,7 @@ class Interpretations(Mapping[int, ConceptReading], SavedAsJson):
                 {
                     "concept": reading.concept,
                     "label": reading.label,
-                    "examples": [
-                        {**asdict(example), "marks": [[m.start, m.end, m.activation] for m in example.marks]}
-                        for example in reading.examples
-                    ],
+                    "examples": [example_to_dict(example) for example in reading.examples],
                 }
                 for reading in self.readings
             ],
@@ -193,10 +190,7 @@ class Interpretations(Mapping[int, ConceptReading], SavedAsJson):
             ConceptReading(
                 int(reading["concept"]),
                 _checked(reading["label"]),
-                tuple(
-                    Example(**{**example, "marks": tuple(Mark(*mark) for mark in example["marks"])})
-                    for example in reading["examples"]
-                ),
+                tuple(example_from_dict(example) for example in reading["examples"]),
             )
             for reading in data["readings"]
         )
@@ -242,6 +236,16 @@ class Interpretations(Mapping[int, ConceptReading], SavedAsJson):
             for rank, example in enumerate(reading.examples or (nothing,))
         ]
         return pandas.DataFrame(rows, columns=["concept", "label", "rank", *_COLUMNS])
+
+
+def example_to_dict(example: Example) -> dict[str, Any]:
+    """An example as plain values, ready for JSON."""
+    return {**asdict(example), "marks": [[mark.start, mark.end, mark.activation] for mark in example.marks]}
+
+
+def example_from_dict(data: dict[str, Any]) -> Example:
+    """The inverse of `example_to_dict`."""
+    return Example(**{**data, "marks": tuple(Mark(*mark) for mark in data["marks"])})
 
 
 _COLUMNS = ("text", "activation", "before", "after", "input", "part", "start", "end")
