@@ -14,7 +14,8 @@ from interpreto.concepts.lenses import LensResult
 from interpreto.errors import InputError
 from interpreto.visualizations import Figure
 from interpreto.visualizations.lenses import plot_lens
-from tests.visualizations.test_page import HOSTILE, read
+from tests.visualizations.hostile import HOSTILE
+from tests.visualizations.test_page import read
 
 NAMES = ["the", "dog", "ran", "home", "sky", "<s>"]
 
@@ -110,7 +111,7 @@ def test_a_table_of_layers_and_tokens(show):
     rows = page.locator("tbody tr")
     assert [rows.nth(k).locator("th").inner_text() for k in range(3)] == ["layer 2", "layer 1", "layer 0"]
     assert page.locator("tfoot th").all_inner_texts() == ["reads", "<s>", "the", "dog", "ran"]
-    assert page.locator("thead th").all_inner_texts() == ["is next", "the", "dog", "ran", ""]
+    assert page.locator("thead th").all_inner_texts() == ["is next", "the", "dog", "ran", "(end)"]
     assert rows.nth(0).locator("td").all_inner_texts()[1:3] == ["dog", "ran"]
     hits = rows.nth(0).locator("td.hit").all_inner_texts()
     assert {"dog", "ran"} <= set(hits)

@@ -16,21 +16,7 @@ from interpreto.errors import InputError
 from interpreto.visualizations import Figure, plot_attributions
 from interpreto.visualizations.html import embed
 from tests.visualizations.handmade import make_classification, make_generation
-
-HOSTILE = [
-    "</script><script>alert(1)</script>",
-    "<!--<script>",
-    "]]><img src=x onerror=alert(1)>",
-    "\" onmouseover='alert(1)' x=\"",
-    "&lt;b&gt; &amp;amp; \\u003cscript\\u003e",
-    "{{ 7*7 }} ${alert(1)} `${1}`",
-    "line\u2028and\u2029paragraph",
-    "nul\x00 bell\x07 escape\x1b[31m delete\x7f c1\x9b",
-    "\u202eright to left\u2066 isolate",
-    "\ufeff\ufffe\uffff\ufdd0 noncharacters",
-    "emoji 👩‍👩‍👧 and \U0001f468",
-    "word" * 250_000,
-]
+from tests.visualizations.hostile import HOSTILE
 
 
 class Reader(HTMLParser):
@@ -144,9 +130,9 @@ def test_save_writes_the_page(tmp_path, classification):
     plot.save(str(tmp_path / "named by a string.html"))
 
 
-@pytest.mark.parametrize("name", ["plot.png", "plot", "plot.html.gz", ".html"])
+@pytest.mark.parametrize("name", ["plot.pdf", "plot", "plot.html.gz", ".html"])
 def test_save_says_what_is_possible(tmp_path, classification, name):
-    with pytest.raises(InputError, match=r"saved as \.html, got '.*'"):
+    with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg, got '.*'"):
         plot_attributions(classification).save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

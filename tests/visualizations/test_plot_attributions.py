@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -14,7 +15,15 @@ from interpreto.model_wrapping import Readout, Target
 from interpreto.text import Element, Sample, Token
 from interpreto.types import InferenceMode, Task
 from interpreto.visualizations import plot_attributions
-from tests.visualizations.handmade import EMOTIONS, NAN, make_classification, make_generation, tokens_of, words
+from tests.visualizations.handmade import (
+    EMOTIONS,
+    NAN,
+    make_classification,
+    make_generation,
+    tokens_of,
+    unpacked,
+    words,
+)
 
 
 def payload(result: Attribution, **options) -> dict:
@@ -33,8 +42,9 @@ def test_every_element_has_its_letters_and_its_scores(classification):
     (part,) = data["parts"]
     assert [text for text, _, _ in part["pieces"]] == [element.text for element in classification.elements]
     assert [element for _, element, _ in part["pieces"]] == list(range(len(classification.elements)))
-    torch.testing.assert_close(torch.tensor(data["scores"]), classification.scores, rtol=1e-4, atol=1e-6)
-    assert data["errors"][0][0] == pytest.approx(0.02)
+    scores = torch.tensor([unpacked(row, data["count"]) for row in data["scores"]])
+    torch.testing.assert_close(scores, classification.scores, rtol=2e-5, atol=0)
+    assert unpacked(data["errors"][0], data["count"]) == pytest.approx([0.02] * data["count"], rel=2e-5)
     assert (part["label"], part["output"], data["writes"]) == ("Text", False, False)
 
 
@@ -148,7 +158,7 @@ def test_output_is_cut_into_targets(generation):
     ]
     assert shown == list(generation.target_names)
     assert output["pieces"][-1][1] == -1  # the last token is no element
-    assert data["scores"][0][-1] is None  # not a number: written after the target
+    assert math.isnan(unpacked(data["scores"][0], data["count"])[-1])  # written after the target
     assert data["chosen"] == 0
 
 
@@ -197,6 +207,15 @@ def test_output_tokens_without_letters_become_tags(generation):
     data = payload(result)
     assert data["parts"][1]["pieces"] == [["hi", -1, 0], ["hi", -1, 1], ["token 50256", -1, 1]]
     assert [target["place"] for target in data["targets"]] == [[1, 0, 1], [1, 1, 2], [1, 2, 3]]
+
+
+def test_coarser_units_come_along_where_they_are_sums(generation):
+    many = make_generation("Say it.", " Yes it is. No.")
+    levels = payload(many)["levels"]
+    assert [level["label"] for level in levels] == ["sentence", "answer"]
+    assert levels[0]["sums"] == [[" Yes it is.", 0, 4], [" No.", 4, 6]]
+    assert payload(many)["unit"] == "token"
+    assert payload(replace(many, method="Sobol"))["levels"] == []
 
 
 def test_texts_of_unusual_shape_are_drawn():

@@ -16,7 +16,7 @@ from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError
 from interpreto.visualizations.comparison import ComparisonFigure, checked, plot_comparison, rank_correlation
 from tests.visualizations.handmade import make_classification, make_generation
-from tests.visualizations.test_page import HOSTILE
+from tests.visualizations.hostile import HOSTILE
 
 Open = Callable[..., Any]
 

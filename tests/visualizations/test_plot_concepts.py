@@ -16,7 +16,8 @@ from interpreto.concepts.interpretations.result import ConceptReading, Example, 
 from interpreto.errors import InputError
 from interpreto.visualizations import Figure, plot_concepts
 from interpreto.visualizations.concepts_named import excerpts
-from tests.visualizations.test_page import HOSTILE, Reader, read
+from tests.visualizations.hostile import HOSTILE
+from tests.visualizations.test_page import Reader, read
 from tests.visualizations.test_plot_attributions import plain
 
 CLASSES = ("Business", "Sports", "World")

@@ -11,8 +11,7 @@ import torch
 
 from interpreto.visualizations import plot_attributions, plot_concepts
 from tests.visualizations.handmade import make_classification
-from tests.visualizations.test_page import HOSTILE
-from tests.visualizations.test_plot_concepts import everything, make_importance, make_interpretations, make_local
+from tests.visualizations.test_plot_concepts import make_importance, make_interpretations, make_local
 
 CLEAR = "rgba(0, 0, 0, 0)"
 Open = Callable[..., Any]
@@ -237,17 +236,6 @@ def test_plots_of_one_notebook_do_not_disturb_each_other(show: Open) -> None:
     assert checked(first, "Classes").startswith("World")
     assert checked(second, "Targets").startswith("joy")
     assert checked(third, "Classes").startswith("Overall")
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
-def test_hostile_texts_run_nothing_and_stay_in_their_box(show: Open, text: str) -> None:
-    for plot in everything(text):
-        page = show(plot.html())
-        for concept in page.locator(".concept").all()[:4]:
-            concept.click()
-        assert page.evaluate("document.scripts.length") == 2
-        assert page.locator("img, iframe, svg").count() == 0
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

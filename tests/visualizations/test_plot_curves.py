@@ -14,7 +14,7 @@ import torch
 from interpreto.attributions.metrics.faithfulness import Evaluation
 from interpreto.errors import InputError
 from interpreto.visualizations.curves import CurvesFigure, checked, plot_curves
-from tests.visualizations.test_page import HOSTILE
+from tests.visualizations.hostile import HOSTILE
 
 Open = Callable[..., Any]
 NAN = float("nan")

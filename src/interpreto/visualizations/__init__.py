@@ -8,6 +8,7 @@ from interpreto.visualizations.attributions import plot_attributions
 from interpreto.visualizations.html import Figure, Plot
 
 if TYPE_CHECKING:
+    from interpreto.visualizations.cards import plot_cards
     from interpreto.visualizations.comparison import plot_comparison
     from interpreto.visualizations.concepts import plot_concepts
     from interpreto.visualizations.curves import plot_curves
@@ -19,6 +20,7 @@ __all__ = [
     "Figure",
     "Plot",
     "plot_attributions",
+    "plot_cards",
     "plot_comparison",
     "plot_concepts",
     "plot_curves",
@@ -31,6 +33,7 @@ draw_with(plot_attributions)
 
 # They load more than attributions need.
 _LATER = {
+    "plot_cards": "cards",
     "plot_comparison": "comparison",
     "plot_curves": "curves",
     "plot_concepts": "concepts",

@@ -11,8 +11,10 @@ from typing import Any
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError
 from interpreto.types import Task
-from interpreto.visualizations import terminal
+from interpreto.visualizations import attribution_blocks, sums, terminal
+from interpreto.visualizations.blocks import Block
 from interpreto.visualizations.html import Plot, rounded
+from interpreto.visualizations.packed import packed
 from interpreto.visualizations.pieces import Part, Place, cut
 
 _SHOWN_CLASSES = 10
@@ -24,7 +26,19 @@ def plot_attributions(result: Attribution | Sequence[Attribution], classes_names
     """Draw attributions: each element coloured by its score for the target that the reader picks.
 
     Orange raises the target's score, blue lowers it; the scale is symmetric around 0. A classification shows a button a
-    class, a generation shows its output token by token: pick one, and what came before it takes its colours.
+    class, a generation shows its output token by token: pick one, and what came before it takes its colours. Where
+    scores of output tokens add up to those of words, sentences and the whole answer, these can be picked too: a method
+    that is linear in the target, and logits or log-probabilities. Their standard errors are then unknown, because the
+    errors of tokens hang together.
+
+    Buttons change the view:
+
+    - the text in its colours, with numbers and standard errors for the pointer and the keyboard;
+    - all classes side by side, on one scale, the highest scores first where there are many;
+    - bars of the strongest elements and of all others together, with intervals of 95 % where standard errors are
+      known. Where the score of nothing is known they lead from there to the score of the text, so that one sees how
+      it adds up, and what is missing;
+    - a matrix of targets and elements.
 
     Args:
         result: One result, or several for one page below each other.
@@ -94,7 +108,7 @@ class AttributionFigure:
         """About how many pixels the figure needs in a notebook."""
         texts = sum(92 + 32 * (len(text) // 90 + text.count("\n")) for text in self.result.sample.parts)
         buttons = 0 if self.writes else min(sum(len(name) + 12 for name in self.names) // 90 + 1, 4)
-        return 200 + texts + 45 * buttons
+        return 245 + texts + 45 * buttons
 
     @property
     def first_chosen(self) -> int:
@@ -103,7 +117,7 @@ class AttributionFigure:
         return 0 if self.writes or scores is None or not len(scores) else int(scores.nan_to_num(-math.inf).argmax())
 
     def payload(self) -> dict[str, Any]:
-        """Everything the page shows: texts in pieces, targets with their places and totals, scores."""
+        """Everything the page shows: texts in pieces, targets with their places and totals, packed scores."""
         result = self.result
         parts, places = self._cut
         totals = {
@@ -136,11 +150,22 @@ class AttributionFigure:
                 }
                 for t, (name, place) in enumerate(zip(self.names, places, strict=True))
             ],
-            "scores": [[rounded(value) for value in row] for row in result.scores.tolist()],
-            "errors": None
-            if result.std_errors is None
-            else [[rounded(value) for value in row] for row in result.std_errors.tolist()],
+            "unit": sums.unit(result),
+            "levels": [
+                {"label": level.label, "sums": [[one.name, one.first, one.end] for one in level.sums]}
+                for level in sums.levels(result)
+            ],
+            "count": len(result.elements),
+            "scores": packed(result.scores),
+            "errors": None if result.std_errors is None else packed(result.std_errors),
         }
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: every class with its text, or a matrix of outputs and inputs; one target of a long output."""
+        parts = self._cut[0]
+        if self.writes:
+            return tuple(attribution_blocks.of_output(self.result, self.names, parts, self.first_chosen))
+        return tuple(attribution_blocks.of_classes(self.result, self.names, parts))
 
     def text(self, color: bool) -> str:
         """Words in colour and the strongest of them in numbers, target by target."""

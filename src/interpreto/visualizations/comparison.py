@@ -14,10 +14,14 @@ from torch import Tensor
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError
 from interpreto.visualizations import terminal
+from interpreto.visualizations.attribution_blocks import coloured
 from interpreto.visualizations.attributions import AttributionFigure
+from interpreto.visualizations.blocks import Block, Grid, Heading, Scale, level
 from interpreto.visualizations.html import Plot, rounded
+from interpreto.visualizations.pieces import cut
 
 _SHOWN = 12  # elements of the table in a terminal
+_LETTERS, _LEAST_LETTERS = 5000, 600  # of all texts of a still picture, of one text
 
 
 def plot_comparison(results: Sequence[Attribution] | Mapping[str, Attribution]) -> Plot:
@@ -153,6 +157,37 @@ class ComparisonFigure:
             ],
             "agreement": [[[rounded(value) for value in row] for row in self.agreement(t)] for t in targets],
         }
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: the text in the colours of each method, for the first target that the page shows."""
+        one, t = self._one, self._one.first_chosen
+        if not one.names:
+            return (Heading("Attributions compared", "no targets"),)
+        others = f" (1 of {len(one.names)} targets)" if len(one.names) > 1 else ""
+        found: list[Block] = [
+            Heading("Attributions compared", f"scores for “{terminal.word(one.names[t], 60)}”{others}")
+        ]
+        parts = cut(one.result)[0]
+        letters = max(_LETTERS // len(self.results), _LEAST_LETTERS)
+        names = tuple(terminal.word(name, 60) for name in self.results)
+        for name, result in zip(names, self.results.values(), strict=True):
+            row = result.scores[t].double()
+            largest = float(row.nan_to_num(0.0, 0.0, 0.0).abs().max()) if len(row) else 0.0
+            reach = f"strongest score {terminal.number(largest, signed=False)}"
+            found += coloured(parts, row.tolist(), largest or 1.0, name, reach, letters)
+        found.append(Scale("lowers the score", "raises it, each method on its own scale"))
+        matrix = self.agreement(t)
+        found.append(
+            Grid(
+                names,
+                names,
+                tuple(tuple(level(value, 1.0) for value in row) for row in matrix),
+                tuple(tuple(terminal.number(value) for value in row) for row in matrix),
+                label="Agreement",
+                note="Spearman's rank correlation of the scores",
+            )
+        )
+        return tuple(found)
 
     def text(self, color: bool) -> str:
         """The scores for the first target that the page shows, a column a method, and the agreement of the methods."""

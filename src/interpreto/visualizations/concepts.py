@@ -15,14 +15,16 @@ from interpreto.concepts.importance import ConceptImportance, LocalImportance
 from interpreto.concepts.interpretations.result import Interpretations
 from interpreto.errors import InputError, check_count
 from interpreto.visualizations import terminal
+from interpreto.visualizations.blocks import Bar, Bars, Block, Heading, Note, level
 from interpreto.visualizations.concepts_local import LocalConceptsFigure
-from interpreto.visualizations.concepts_named import Named, example_line
+from interpreto.visualizations.concepts_named import Named, example_line, example_lines
 from interpreto.visualizations.html import Figure, Plot, rounded
 
 Labels: TypeAlias = Sequence[str] | Mapping[int, str]
 
 _ACROSS = 8  # classes a concept's shares are compared over
 _EXAMPLES_IN_TEXT = 3
+_GROUPS_IN_STILL, _CONCEPTS_IN_STILL = 12, 20
 
 
 def plot_concepts(
@@ -370,6 +372,42 @@ class ConceptsFigure:
             return []
         classes.sort(key=lambda k: -self.groups[k].shares[concept])
         return [[k, *self.groups[k].numbers(concept)] for k in classes[:_ACROSS]]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: the importances class by class, then each of these concepts with its strongest examples."""
+        weighed = any(group.shares for group in self.groups)
+        reading = (
+            "mean absolute weight as a share of all concepts; orange raises the class, blue lowers it, pale: mixed"
+        )
+        found: list[Block] = [Heading("Concepts", reading if weighed else self.method.interpretation or "")]
+        concepts: dict[tuple[int, int], str] = {}
+        for group in self.groups[:_GROUPS_IN_STILL]:
+            names = {concept: terminal.word(self.spaces[group.space].name(concept), 80) for concept in group.order}
+            title = "Over all classes" if group.overall else terminal.word(group.name, 60) if group.name else ""
+            concepts |= {
+                (group.space, concept): f"{title}: {name}" if self.own_concepts and title else name
+                for concept, name in names.items()
+            }
+            if group.absolute is not None and group.signed is not None:
+                absolute, signed = group.absolute.tolist(), group.signed.tolist()
+                rows = [Bar(name, group.shares[c], level(signed[c], absolute[c])) for c, name in names.items()]
+                texts = "" if group.texts is None else f"{group.texts} text{'s' * (group.texts != 1)}"
+                found.append(Bars(tuple(rows), title, texts))
+                if not rows:
+                    found.append(Note("no concept weighs anything"))
+            if 0 < len(group.order) < group.total:
+                found.append(Note(f"… and {group.total - len(group.order)} more concepts"))
+        if len(self.groups) > _GROUPS_IN_STILL:
+            found.append(Note(f"… and {len(self.groups) - _GROUPS_IN_STILL} more classes"))
+        most = min(self.examples, _EXAMPLES_IN_TEXT)
+        shown = [
+            example_lines(examples, name)
+            for (space, concept), name in list(concepts.items())[:_CONCEPTS_IN_STILL]
+            if (examples := self.spaces[space].examples(concept, most))
+        ]
+        if shown and weighed:
+            found.append(Heading("Where they are active", "activation, and the text with its own activations"))
+        return (*found, *shown)
 
     def text(self, color: bool) -> str:
         """Class by class the importances and labels; of concepts without importance, the labels and examples."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +14,24 @@ from torch import Tensor
 
 from interpreto.concepts.importance import LocalImportance
 from interpreto.visualizations import terminal
+from interpreto.visualizations.blocks import (
+    Bar,
+    Bars,
+    Block,
+    ColouredText,
+    Grid,
+    Heading,
+    Note,
+    Scale,
+    level,
+    shortened,
+)
 from interpreto.visualizations.concepts_named import Named
 from interpreto.visualizations.html import rounded
 
 _SHOWN_TARGETS = 10
 _STRONGEST = 5
+_ROWS_IN_STILL, _CONCEPTS_IN_STILL, _LETTERS = 60, 10, 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +175,50 @@ class LocalConceptsFigure:
     def _part_names(self) -> list[str]:
         count = len(self.result.parts)
         return ["Text"] if count == 1 else [f"Text {k + 1}" for k in range(count)]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: the text for the target of the highest score, its concepts, and where each of them weighs."""
+        result, t = self.result, self.first_chosen
+        if not result.target_names:
+            return (Heading("Concepts in a text", "no targets"), *self._coloured([None] * len(self._codes), 1.0, ""))
+        others = f" (1 of {len(result.target_names)} targets)" if len(result.target_names) > 1 else ""
+        name = terminal.word(result.target_names[t], 60)
+        score = terminal.number(float(result.target_scores[t]), signed=False)
+        totals = self._weights[t].sum(dim=1)
+        ranked = self._ranked(self._absolute[t])[:_CONCEPTS_IN_STILL]
+        names = tuple(terminal.word(self.named.name(concept), 80) for concept in ranked)
+        net = self._net[t].tolist()
+        bars = tuple(Bar(label, net[concept]) for label, concept in zip(names, ranked, strict=True))
+        found: list[Block] = [
+            Heading("Concepts in a text", f"for “{name}”, score {score}{others}"),
+            *self._coloured(totals.tolist(), _largest(totals), "What all concepts of a place add up to"),
+            Bars(bars, "What each concept weighs over the whole text"),
+        ]
+        if not ranked:
+            return (*found, Note("no concept weighs anything"))
+        if len(result.texts) <= _ROWS_IN_STILL:
+            table = self._weights[t][:, ranked].T
+            largest = _largest(table)
+            places = tuple(terminal.word(text) if text else "special token" for text in result.texts)
+            levels = tuple(tuple(level(x, largest) for x in row) for row in table.tolist())
+            found.append(Grid(names, places, levels, label="Where", note="the weight of each concept at each place"))
+        else:
+            for label, concept in zip(names[:_STRONGEST], ranked, strict=False):
+                weights = self._weights[t][:, concept]
+                found += self._coloured(weights.tolist(), _largest(weights), label)
+        return (*found, Scale("lowers the score", "raises it"))
+
+    def _coloured(self, values: Sequence[float | None], largest: float, label: str) -> list[Block]:
+        """The texts in the colours of a value for each row."""
+        found: list[Block] = []
+        for part, pieces in zip(self._part_names(), self._cut, strict=True):
+            shown = tuple(
+                (f"⟨{text}⟩" if tag else text, None if row < 0 or (x := values[row]) is None else level(x, largest))
+                for text, row, tag in pieces
+            )
+            named = label if len(self._cut) == 1 else f"{label}: {part}" if label else part
+            found.append(ColouredText(shortened(shown, _LETTERS), named))
+        return found
 
     def text(self, color: bool) -> str:
         """The text, and for each target its strongest concepts with the places where they weigh most."""

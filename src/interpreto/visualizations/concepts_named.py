@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from interpreto.concepts.interpretations.result import ConceptReading, Example
 from interpreto.visualizations import terminal
+from interpreto.visualizations.blocks import ColouredText, level
 from interpreto.visualizations.html import rounded
 
 _LONGEST = 500  # letters of an example that are shown
@@ -84,17 +85,17 @@ class Named:
             "label": self.label(concept),
             "words": self.words(concept),
             "read": concept in self.readings,
-            "examples": [
-                [
-                    rounded(example.activation),
-                    [
-                        [piece.text, None if piece.activation is None else rounded(piece.activation), int(piece.own)]
-                        for piece in excerpts(example)
-                    ],
-                ]
-                for example in self.examples(concept, most)
-            ],
+            "examples": [example_payload(example) for example in self.examples(concept, most)],
         }
+
+
+def example_payload(example: Example) -> list[Any]:
+    """What the page shows of an example: its activation, and its pieces."""
+    pieces = [
+        [piece.text, None if piece.activation is None else rounded(piece.activation), int(piece.own)]
+        for piece in excerpts(example)
+    ]
+    return [rounded(example.activation), pieces]
 
 
 def excerpts(example: Example, longest: int = _LONGEST) -> list[Excerpt]:
@@ -118,6 +119,23 @@ def excerpts(example: Example, longest: int = _LONGEST) -> list[Excerpt]:
             activation = next((value for a, b, value in marks if a <= start and end <= b), None)
             pieces.append(Excerpt(text[start:end], activation, first <= start and end <= last))
     return [*pieces, Excerpt("…")] if high < len(text) else pieces
+
+
+def example_lines(
+    examples: Sequence[Example], name: str, largest: float | None = None, length: int = 160
+) -> ColouredText:
+    """Examples for a still picture, a line each: the activation, and the text on the ground of its own activations."""
+    marked = [mark.activation for example in examples for mark in example.marks]
+    if largest is None:
+        largest = max((abs(value) for value in [*marked, *(example.activation for example in examples)]), default=0.0)
+    pieces: list[tuple[str, float | None]] = []
+    for example in examples:
+        told = terminal.number(example.activation, signed=False)
+        pieces.append((f"{chr(10) * bool(pieces)}{told}  ", None))
+        for piece in excerpts(example, length):
+            share = None if piece.activation is None else level(piece.activation, largest)
+            pieces.append((piece.text.replace("\n", " "), share))
+    return ColouredText(tuple(pieces), name)
 
 
 def example_line(example: Example, color: bool, largest: float, length: int = 100) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from interpreto.attributions.metrics.faithfulness import Evaluation
 from interpreto.errors import InputError
 from interpreto.visualizations import terminal
+from interpreto.visualizations.blocks import Block, Curve, Curves, Grid, Heading
 from interpreto.visualizations.html import Plot, rounded
 
 _POINTS = 101  # of a curve over shares: every percent
@@ -201,6 +202,29 @@ class CurvesFigure:
             "n_texts": len(first.scores),
             "rows": rows,
         }
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: the curves with their bands, and the table of figures."""
+        first = self._first
+        done, reading = _KNOWN.get(first.metric, ("taken", ""))
+        n = len(first.scores)
+        about = f"{n} text{'s' * (n != 1)}" + "; bands and ±: one standard error over texts" * (n > 1)
+        lines, rows = [], []
+        for hue, (name, evaluation) in enumerate(self.evaluations.items()):
+            mean, error = self.mean(name)
+            lows, highs = (mean - error).tolist(), (mean + error).tolist()
+            shown = terminal.word(name, 60)
+            lines.append(Curve(shown, tuple(self.grid.tolist()), tuple(mean.tolist()), tuple(lows), tuple(highs), hue))
+            own = _figures(evaluation)
+            figure = _with_error(own["score"], own["score_error"])
+            gain = _with_error(own["gain"], own["gain_error"], signed=True)
+            rows.append((figure, terminal.number(own["random"], signed=False), gain))
+        across = f"share of the elements {done}" if self.shares is not None or self._even else "point of the curve"
+        return (
+            Heading(first.metric, f"{reading}; {about}" if reading else about),
+            Curves(tuple(lines), across, "mean score"),
+            Grid(tuple(line.name for line in lines), ("figure", "random order", "gain"), texts=tuple(rows)),
+        )
 
     def text(self, color: bool) -> str:
         """A table: a line a method with its curve in small, its figure, that of random order, and the gain."""

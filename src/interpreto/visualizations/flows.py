@@ -9,8 +9,10 @@ from typing import Any
 from interpreto.errors import InputError
 from interpreto.flows import ConceptFlow
 from interpreto.visualizations import terminal
+from interpreto.visualizations.blocks import Block, Heading, Links, Note
 from interpreto.visualizations.html import Plot, rounded
 
+_MOST_TARGETS = 3  # in a still picture
 _MOST_WORDS = 40  # on the left; those that matter least are left out
 
 
@@ -53,6 +55,30 @@ class FlowFigure:
             "weights": [[rounded(x) for x in row] for row in flow.weights.scores.tolist()],
             "through": [[[rounded(x) for x in row] for row in of_target] for of_target in through.tolist()],
         }
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: words, concepts and one decision, a picture for each of the first decisions."""
+        flow, words = self.flow, self._words()
+        through = flow.through[:, :, words].nan_to_num(0.0, 0.0, 0.0)
+        left_out = len(flow.words.elements) - len(words)
+        found: list[Block] = [Heading("Words, concepts, decision", f"{flow.words.method}, then {flow.weights.method}")]
+        for t, target in enumerate(flow.weights.target_names[:_MOST_TARGETS]):
+            weights = flow.weights.scores[t].nan_to_num(0.0, 0.0, 0.0).tolist()
+            concepts = tuple(
+                f"{terminal.word(element.text, 60)}  {terminal.number(weight)}"
+                for element, weight in zip(flow.weights.elements, weights, strict=True)
+            )
+            bands = [(0, g, c, value) for c, row in enumerate(through[t].tolist()) for g, value in enumerate(row)]
+            bands += [(1, c, 0, weight) for c, weight in enumerate(weights)]
+            names = tuple(terminal.word(flow.words.elements[k].text) for k in words)
+            columns = (("words", names), ("concepts", concepts), ("decision", (terminal.word(target, 60),)))
+            found.append(Links(columns, tuple(bands)))
+        found.append(Note("Orange speaks for the decision, blue and dashed against it; the wider, the more."))
+        if left_out:
+            found.append(Note(f"… and {left_out} words that matter less"))
+        if len(flow.weights.target_names) > _MOST_TARGETS:
+            found.append(Note(f"… and {len(flow.weights.target_names) - _MOST_TARGETS} more decisions"))
+        return tuple(found)
 
     def text(self, color: bool) -> str:
         """The strongest words of each concept, a line a concept."""

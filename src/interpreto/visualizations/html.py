@@ -20,12 +20,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from interpreto.errors import InputError, StoreError
+from interpreto.visualizations.blocks import Block
+from interpreto.visualizations.saved import save
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What ends a script block, and what an HTML parser or a reader of the source stumbles over: controls, line separators,
 # invisible and bidirectional marks, noncharacters.
 _ESCAPED = re.compile("[<>&\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufffe\uffff]")
+
+_FURTHER = {"attribution": ("sides", "bars", "matrix")}
+"""Assets that a view is drawn with besides its own."""
 
 
 @runtime_checkable
@@ -49,6 +53,9 @@ class Figure(Protocol):
     def text(self, color: bool) -> str:
         """The figure for a terminal."""
 
+    def blocks(self) -> tuple[Block, ...]:
+        """The figure for a paper."""
+
 
 @dataclass(frozen=True, eq=False)
 class Plot:
@@ -68,22 +75,17 @@ class Plot:
         return page(self.title, sorted({figure.view for figure in self.figures}), data)
 
     def save(self, path: str | Path) -> None:
-        """Write the page to a file.
+        """Write the page to a file, or a still picture of it: a figure for a paper needs `interpreto[viz]`.
 
         Args:
-            path: Where to; its name ends in `.html`.
+            path: Where to; its name ends in `.html`, `.png` or `.svg`.
 
         Raises:
             InputError: Another ending.
+            MissingExtraError: A still picture without matplotlib.
             StoreError: The file cannot be written.
         """
-        path = Path(path)
-        if path.suffix.lower() != ".html":
-            raise InputError(f"path: a plot is saved as .html, got {path.name!r}; text is what plot.text() returns")
-        try:
-            path.write_bytes(self.html().encode())
-        except OSError as error:
-            raise StoreError(f"path: {path} could not be written ({error}); take another place") from error
+        save(path, self.title, self.html, lambda: (block for figure in self.figures for block in figure.blocks()))
 
     def text(self, color: bool = True) -> str:
         """The same for a terminal.
@@ -98,11 +100,12 @@ class Plot:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, which can neither reach the notebook nor another plot."""
+        from interpreto.visualizations.notebook import output  # which builds on this module
+
+        names = ["page", *sorted({figure.view for figure in self.figures})]
+        styles, scripts = [assets("css", [name]) for name in names], [assets("js", [name]) for name in [*names, "boot"]]
         height = min(20 + sum(figure.height for figure in self.figures), 760)
-        return (
-            f'<iframe title="{escape(self.title)}" sandbox="allow-scripts" width="100%" height="{height}" '
-            f'style="border:0;resize:vertical" srcdoc="{escape(self.html())}"></iframe>'
-        )
+        return output(self.html(), styles, scripts, self.title, height, lambda: self.text(color=False))
 
 
 def embed(data: Any) -> str:
@@ -135,24 +138,41 @@ def page(title: str, views: Sequence[str], data: Any) -> str:
         views: Whose styles and scripts it needs.
         data: Everything that is shown, as plain values.
     """
-    style = _assets(f"{name}.css" for name in ("page", *views))
-    script = _assets(f"{name}.js" for name in ("page", *views))
+    main = '<main id="page"><noscript>This picture is drawn by a script; allow scripts to see it.</noscript></main>'
+    return document(title, assets("css", ("page", *views)), assets("js", ("page", *views, "boot")), data, main)
+
+
+def document(title: str, style: str, script: str, data: Any, body: str, beside: bool = False, maker: str = "") -> str:
+    """A complete document that runs one style and one script, and nothing else.
+
+    Args:
+        title: What it is called; letters that cannot be seen are replaced.
+        style: The one style.
+        script: The one script, which finds the data in the block `data`.
+        data: Everything that is shown, as plain values.
+        body: Fixed markup before the data, never data.
+        beside: Whether the script may load scripts that lie in the same place as the document.
+        maker: What the document says that it was made by; fixed words.
+    """
+    own = "'self' " if beside else ""
     policy = (
-        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "
+        f"default-src 'none'; script-src {own}{_source(script)}; style-src {_source(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
+    seen = "".join(letter if letter.isprintable() else "\ufffd" for letter in title)
+    generator = f'\n<meta name="generator" content="{maker}">' if maker else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">{generator}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(title)} - Interpreto</title>
+<title>{escape(seen)} - Interpreto</title>
 <style>{style}</style>
 </head>
 <body>
-<main id="page"><noscript>This picture is drawn by a script; allow scripts to see it.</noscript></main>
+{body}
 <script type="application/json" id="data">{embed(data)}</script>
 <script>{script}</script>
 </body>
@@ -160,8 +180,9 @@ def page(title: str, views: Sequence[str], data: Any) -> str:
 """
 
 
-def _assets(names: Iterable[str]) -> str:
-    return "\n".join(_asset(name) for name in names)
+def assets(kind: str, names: Iterable[str]) -> str:
+    """The styles (`"css"`) or scripts (`"js"`) of views, one below the other."""
+    return "\n".join(_asset(f"{part}.{kind}") for name in names for part in (name, *_FURTHER.get(name, ())))
 
 
 @cache

@@ -12,10 +12,12 @@ from torch import Tensor
 from interpreto.concepts.lenses.result import NONE, LensResult
 from interpreto.errors import InputError
 from interpreto.visualizations import terminal
+from interpreto.visualizations.blocks import Block, Grid, Heading, Note, Scale
 from interpreto.visualizations.html import Plot, rounded
 
 _SHOWN_TOKENS = 8  # of a cell
 _CELLS_IN_TEXT = 12
+_TOKENS_IN_STILL = 60
 
 
 def plot_lens(result: LensResult | Sequence[LensResult]) -> Plot:
@@ -101,6 +103,24 @@ class LensFigure:
         result = self.result
         shown = (result.tokens, result.actual, result.final, result.top[..., :_SHOWN_TOKENS])
         return sorted({token for tensor in shown for token in tensor.flatten().tolist()} - {NONE})
+
+    def blocks(self) -> tuple[Block, ...]:
+        """For a paper: the most probable token of each cell, coloured by its probability, the last layer above."""
+        result = self.result
+        shown = range(min(len(result.tokens), _TOKENS_IN_STILL))
+        layers = list(reversed(list(enumerate(result.layers))))
+        levels, texts = [], []
+        for row, _ in layers:
+            levels.append(tuple(float(result.probabilities[row, at, 0]) for at in shown))
+            texts.append(tuple(terminal.word(result.names[int(result.top[row, at, 0])], 14) for at in shown))
+        tokens = tuple(terminal.word(result.names[int(result.tokens[at])], 14) for at in shown)
+        left_out = len(result.tokens) - len(shown)
+        return (
+            Heading(result.method, f"{result.task}: the most probable token after each layer, for each token below it"),
+            Grid(tuple(terminal.word(layer, 24) for _, layer in layers), tokens, tuple(levels), tuple(texts)),
+            Scale("probability 0", "1", one_sided=True),
+            *([Note(f"… and {left_out} more tokens; the page shows them all")] if left_out else []),
+        )
 
     def text(self, color: bool) -> str:
         """The most probable token of each cell, shaded by its probability, a dozen tokens of the text at a time."""

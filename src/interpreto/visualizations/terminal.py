@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Iterable
 
-_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 _RGB = {True: (255, 125, 50), False: (80, 155, 255)}
 _PALE = 190  # grey that colours fade to: readable under black letters, quiet on dark and light grounds
 _LEAST = 0.08  # of the range; fainter scores get no colour

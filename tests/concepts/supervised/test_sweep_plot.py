@@ -13,16 +13,7 @@ from interpreto.concepts.supervised import Probe, ProbeSweep, SweepRow
 from interpreto.errors import InputError
 from interpreto.visualizations.sweeps import plot_sweep
 from tests.concepts.supervised.planted import planted_rows
-
-HOSTILE = [
-    "</style><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "\" onmouseover='alert(1)' x=\"",
-    "]]><!--",
-    "nul\x00 escape\x1b[31m",
-    "\u202eright to left",
-    "lone \ud800 surrogate",
-]
+from tests.visualizations.hostile import HOSTILE, LONE_SURROGATES
 
 
 def some_sweep(names=("0", "1", "2")):
@@ -35,7 +26,7 @@ def some_sweep(names=("0", "1", "2")):
 
 
 def svg_of(page):
-    return ElementTree.fromstring(re.search(r"<svg.*</svg>", page, re.S)[0])
+    return ElementTree.fromstring(re.search(r"<svg.*?</svg>", page, re.S)[0])
 
 
 def test_the_chart_shows_every_probe_at_its_height():
@@ -64,7 +55,7 @@ def test_the_page_is_self_contained_and_runs_nothing():
     assert f"default-src 'none'; style-src 'sha256-{digest}'" in page
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
+@pytest.mark.parametrize("text", [*HOSTILE, LONE_SURROGATES], ids=lambda text: repr(text[:12]))
 def test_hostile_names_stay_words(text):
     plain = plot_sweep(some_sweep(names=("a", "b"))).html()
     sweep = some_sweep(names=(text, "b"))
@@ -107,7 +98,24 @@ def test_save_and_bad_input(tmp_path):
     plot = plot_sweep(some_sweep())
     plot.save(tmp_path / "probes.html")
     assert (tmp_path / "probes.html").read_bytes().decode() == plot.html()
-    with pytest.raises(InputError, match=r"saved as \.html"):
-        plot.save(tmp_path / "probes.png")
+    with pytest.raises(InputError, match=r"\.html"):
+        plot.save(tmp_path / "probes.pdf")
     with pytest.raises(InputError, match="expected what sweep"):
         plot_sweep(some_sweep().rows)
+
+
+def test_names_that_begin_alike_are_told_apart():
+    chart = svg_of(plot_sweep(some_sweep(names=("model.layers.0.mlp", "model.layers.1.mlp"))).html())
+    assert [t.text for t in chart.findall("text") if t.get("text-anchor") == "middle"] == ["0", "1"]
+
+
+def test_a_phone_gets_a_chart_of_its_own(browser):
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    page.set_content(plot_sweep(some_sweep()).html())
+    assert [page.locator(f"svg.{kind}").is_visible() for kind in ("broad", "narrow")] == [True, False]
+    page.set_viewport_size({"width": 360, "height": 700})
+    assert [page.locator(f"svg.{kind}").is_visible() for kind in ("broad", "narrow")] == [False, True]
+    letters = page.locator("svg.narrow text").first
+    assert letters.bounding_box()["height"] > 9
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()

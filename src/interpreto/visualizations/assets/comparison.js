@@ -132,9 +132,11 @@ views.comparison = (figure, ordinal) => {
     root.append(make("p", "hint", "for " + brief(targets[0].name || "the target")));
   }
   const scroll = make("div", "scroll");
+  scroll.tabIndex = 0; // so that keys can scroll it
+  scroll.setAttribute("role", "region");
   const caption = make("p", "hint", "Agreement: rank correlation of the scores, from \u22121 to 1. Every element counts alike, weak ones too.");
   caption.id = `agreement${ordinal || 0}`;
-  table.setAttribute("aria-labelledby", caption.id);
+  for (const node of [scroll, table]) node.setAttribute("aria-labelledby", caption.id);
   scroll.append(table);
   const legend = make("div", "legend");
   legend.append(make("span", "", "lowers"), make("span", "scale"), make("span", "", "raises"));

@@ -13,23 +13,7 @@ views.concepts = (figure, ordinal) => {
   const panel = make("div", "panel");
   panel.setAttribute("role", "group");
   let chosen = null; // the concept that the reader picked, kept from class to class
-
-  // One example: its number, and the text with the places where the concept is active.
-  function example([activation, pieces], most) {
-    const item = make("li");
-    const text = make("span", "text");
-    text.dir = "auto";
-    text.lang = "";
-    for (const [letters, value, own] of pieces) {
-      const node = make(own ? "mark" : "span", "", own && !letters.trim() ? brief(letters) : letters);
-      const level = pieces.length > 1 && value !== null ? value / most : 0;
-      if (level) node.style.backgroundColor = `rgb(var(--${level > 0 ? "plus" : "minus"}) / ${(0.85 * Math.min(Math.abs(level), 1)).toFixed(3)})`;
-      if (value !== null) node.dataset.activation = value;
-      text.append(node);
-    }
-    item.append(make("span", "number", format(activation, false)), text);
-    return item;
-  }
+  const counted = (n) => n + (n === 1 ? " text" : " texts");
 
   function tell(concept, group, [, share, absolute, signed]) {
     const name = make("p", "title");
@@ -39,14 +23,11 @@ views.concepts = (figure, ordinal) => {
     panel.replaceChildren(name);
     if (share !== undefined) {
       const facts = make("p", "facts");
-      facts.append(fact("share", share), fact("mean |weight|", absolute), fact("mean weight", signed, "", true));
+      facts.append(fact("share of all weights", share), fact("mean |weight|", absolute), fact("mean weight", signed, "", true));
       panel.append(facts);
     }
     if (concept.examples.length) {
-      const most = concept.examples.reduce((m, [a, pieces]) => pieces.reduce((n, piece) => Math.max(n, Math.abs(piece[1] || 0)), Math.max(m, Math.abs(a || 0))), 0) || 1;
-      const list = make("ul", "examples");
-      list.append(...concept.examples.map((one) => example(one, most)));
-      panel.append(make("h3", "", "Strongest examples, with their activations"), list);
+      panel.append(make("h3", "", "Strongest examples, with their activations"), exampleList(concept.examples, strongestOf(concept.examples)));
     } else {
       panel.append(make("p", "hint", concept.read ? "No example to show." : "No examples: this concept was not interpreted."));
     }
@@ -102,13 +83,13 @@ views.concepts = (figure, ordinal) => {
       });
     }
     const shown = group.entries.length < group.total ? `${group.entries.length} of ${group.total} concepts` : `${group.total} concepts`;
-    counts.textContent = shown + (group.texts === null ? "" : `, over ${group.texts} ${group.texts === 1 ? "text" : "texts"}`);
+    counts.textContent = shown + (group.texts === null ? "" : ", over " + counted(group.texts));
     place.replaceChildren(buttons.length ? list : make("p", "hint", "No concept weighs anything."));
     if (buttons.length) pick(start);
   }
 
   if (groups.length > 1) {
-    root.append(choices("Classes", groups.map((group) => [brief(group.name), group.texts === null ? "" : String(group.texts)]), rank));
+    root.append(choices("Classes", groups.map((group) => [brief(group.name), group.texts === null ? "" : counted(group.texts)]), rank));
   } else if (groups[0].name !== null) {
     root.append(make("p", "only", brief(groups[0].name)));
   }

@@ -201,7 +201,7 @@ views.concepts_local = (figure, ordinal) => {
     paint();
   });
   modes.classList.add("modes");
-  const hint = make("p", "hint", "Pick a part of the text to see its concepts, or a concept to see where it is.");
+  const hint = make("p", "hint", "Pick a part of the text to see its concepts, or a concept to see where it is." + (targets.length ? " Orange raises the score of the target, blue lowers it; a pale bar cancels out within the text." : ""));
   if (targets.length) hint.append(modes);
   const left = make("div", "left");
   const right = make("div", "right");

@@ -168,6 +168,9 @@ views.curves = (figure, ordinal) => {
   }
   table.append(thead, tbody);
   const scroll = make("div", "scroll");
+  scroll.tabIndex = 0; // so that keys can scroll it
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", "Figures");
   scroll.append(table);
   root.append(scroll);
   const about = [

@@ -34,7 +34,7 @@ views.lens = (figure, ordinal) => {
   const layerName = (s) => (/^\d+$/.test(layers[s]) ? "layer " : "") + layers[s];
   const named = (token) => (token < 0 ? "" : names[token]);
   const actual = line(table.createTHead(), figure.itself ? "hidden" : "is next", "col");
-  if (!figure.itself) for (const token of figure.actual) actual(named(token));
+  if (!figure.itself) for (const token of figure.actual) actual(token < 0 ? "(end)" : named(token));
   else table.tHead.remove();
   const body = table.createTBody();
   const cells = order.map((s) => {
@@ -115,6 +115,7 @@ views.lens = (figure, ordinal) => {
       }
     tip.hidden = true;
   }
+  root.append(make("p", "hint", `A cell is what the model would ${figure.itself ? "put in this place" : "write next"} if it ended at that layer: read from below to above. Point at a cell for its numbers; pick what colours it.`));
   root.append(choices("Colour", measures.map(([name]) => [name, ""]), paint), frame, legend);
   if (figure.settings.length) root.append(settingsOf(figure.settings));
   paint(0);

@@ -18,9 +18,9 @@ function format(value, signed = true) {
   return (value < 0 ? "\u2212" : signed && value > 0 ? "+" : "") + digits;
 }
 
-// A text for use within a line.
+// A text for use within a line, without the marks that would turn what stands beside it.
 function brief(text, length = 60) {
-  const letters = Array.from(text.slice(0, 4 * length).replace(/\n/g, "\u21b5"));
+  const letters = Array.from(text.slice(0, 4 * length).replace(/\n/g, "\u21b5").replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd"));
   const line = letters.length > length ? letters.slice(0, length).join("") + "\u2026" : letters.join("");
   return line.trim() || "\u201c" + line + "\u201d";
 }
@@ -33,6 +33,7 @@ function step(event) {
 }
 
 // One tab stop for many nodes: arrow keys walk among them. `chosen(index)` is called when one gets the focus by key or click.
+// What a reader picked is told to who listens for "interpreto:choose"; "interpreto:take" picks without moving the focus.
 function rove(container, nodes, chosen, start = 0) {
   const index = new Map(nodes.map((node, k) => [node, k]));
   let current = start;
@@ -49,9 +50,13 @@ function rove(container, nodes, chosen, start = 0) {
   };
   for (const node of nodes) node.tabIndex = -1;
   if (nodes.length) nodes[start].tabIndex = 0;
+  const pick = (k) => {
+    go(k, true);
+    container.dispatchEvent(new CustomEvent("interpreto:choose", { bubbles: true, detail: nodes[k] }));
+  };
   container.addEventListener("click", (event) => {
     const k = own(event.target);
-    if (k >= 0) go(k, true);
+    if (k >= 0) pick(k);
   });
   container.addEventListener("keydown", (event) => {
     const k = own(event.target);
@@ -59,18 +64,22 @@ function rove(container, nodes, chosen, start = 0) {
     if (k < 0) return;
     if (by === undefined) {
       if (event.key !== " " && event.key !== "Enter") return;
-      go(k, true);
+      pick(k);
     } else {
-      go(Math.min(Math.max(k + by, 0), nodes.length - 1), true);
+      pick(Math.min(Math.max(k + by, 0), nodes.length - 1));
     }
     event.preventDefault();
+  });
+  container.addEventListener("interpreto:take", (event) => {
+    if (index.has(event.detail)) go(index.get(event.detail), false);
   });
   return go;
 }
 
-// The title of a figure, numbered where there are several.
+// The title of a figure, numbered where there are several; an ordinal that is a word only tells figures apart.
 function heading(ordinal, name, kind) {
-  const title = make("h2", "", (ordinal ? ordinal + ". " : "") + name);
+  const title = make("h2", "", typeof ordinal === "number" ? ordinal + ". " : "");
+  title.append(make("bdi", "", name));
   if (kind) title.append(make("span", "kind", kind));
   return title;
 }
@@ -124,6 +133,33 @@ function conceptName(concept) {
   return concept.words.join(" \u00b7 ") || "concept " + concept.number + (concept.read ? " (never active)" : "");
 }
 
+// The largest activation in examples, which has the full colour.
+function strongestOf(examples) {
+  const within = (most, [, value]) => Math.max(most, Math.abs(value || 0));
+  return examples.reduce((most, [activation, pieces]) => pieces.reduce(within, Math.max(most, Math.abs(activation || 0))), 0) || 1;
+}
+
+// Examples of a concept: the number of each, and its text with the places where the concept is active.
+function exampleList(examples, most) {
+  const list = make("ul", "examples");
+  for (const [activation, pieces] of examples) {
+    const item = make("li");
+    const text = make("span", "text");
+    text.dir = "auto";
+    text.lang = "";
+    for (const [letters, value, own] of pieces) {
+      const node = make(own ? "mark" : "span", "", own && !letters.trim() ? brief(letters) : letters);
+      const level = pieces.length > 1 && value !== null ? value / most : 0;
+      if (level) node.style.backgroundColor = `rgb(var(--${level > 0 ? "plus" : "minus"}) / ${(0.85 * Math.min(Math.abs(level), 1)).toFixed(3)})`;
+      if (value !== null) node.dataset.activation = value;
+      text.append(node);
+    }
+    item.append(make("span", "number", format(activation, false)), text);
+    list.append(item);
+  }
+  return list;
+}
+
 // How a result was made, folded away.
 function settingsOf(pairs) {
   const details = make("details");
@@ -161,13 +197,3 @@ function describe(container, selector, words) {
   container.addEventListener("pointerleave", () => (tip.hidden = true));
   container.addEventListener("focusout", () => (tip.hidden = true));
 }
-
-document.addEventListener("DOMContentLoaded", () => {
-  const { figures } = JSON.parse(document.getElementById("data").textContent);
-  const drawn = figures.map((figure, k) => views[figure.view](figure, figures.length > 1 ? k + 1 : null));
-  document.getElementById("page").replaceChildren(...drawn);
-  document.body.append(tip);
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") tip.hidden = true;
-  });
-});
