@@ -14,7 +14,8 @@ LAYERS = [
     {"attributions", "concepts"},
     {"flows"},
     {"visualizations"},
-    {"demo", "gallery"},
+    {"demo"},
+    {"gallery"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,551 @@
+"""What somebody wants in a gallery: a YAML file, read and checked before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+from interpreto.attributions import methods as attribution_methods
+from interpreto.concepts import ImportanceMethod, TopKInputs, VocabProj, sparse_autoencoders
+from interpreto.concepts import models as concept_models
+from interpreto.errors import InputError
+from interpreto.gallery.catalogue import Family, GalleryTask
+from interpreto.gallery.data import Data, read_data
+from interpreto.gallery.nodes import Node, read_yaml
+from interpreto.model_wrapping import ActivationGranularity, Aggregation
+from interpreto.types import Granularity, InferenceMode
+
+Scope = Literal["general", "class-wise", "local"]
+Classes = Literal["predicted", "truth"]
+Targets: TypeAlias = "Literal['predicted', 'all'] | tuple[Any, ...]"
+
+CONCEPTS: Mapping[str, type] = {
+    name: getattr(room, name) for room in (concept_models, sparse_autoencoders) for name in room.__all__
+}
+ATTRIBUTIONS: Mapping[str, type] = {name: getattr(attribution_methods, name) for name in attribution_methods.__all__}
+INTERPRETATIONS: Mapping[str, type] = {"TopKInputs": TopKInputs, "VocabProj": VocabProj}
+# What the gallery gives by itself, or what leaves files behind.
+_OURS = frozenset(
+    (
+        *("model", "tokenizer", "progress", "generation", "batch_size", "device"),
+        *("model_with_split_points", "split_point", "checkpoint", "checkpoint_every"),
+        *("concept_explainer", "activation_granularity", "aggregation", "use_vocab"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model by name.
+
+    Args:
+        name: What the gallery calls it.
+        id: Its name on the hub, a folder, or `demo:` and the name of one that comes with the package.
+        task: What it does; `None` to see by its configuration.
+        revision: Which version of it.
+        options: Further options of `from_pretrained`.
+        generation: Settings of `generate`, for one that writes.
+        where: Where the spec says so.
+    """
+
+    name: str
+    id: str
+    task: GalleryTask | None = None
+    revision: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method and its options.
+
+    Args:
+        name: The name of its class.
+        options: Options of the class, as plain values.
+        label: What the gallery calls it.
+        where: Where the spec says so.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributions:
+    """Attributions to compute: every method on every text.
+
+    Args:
+        model: The name of a model.
+        data: The name of data.
+        methods: By which methods.
+        targets: Which classes: the predicted one, all, or for each text its own.
+        form: What the gallery calls this kind; `None` for the usual words.
+        where: Where the spec says so.
+    """
+
+    model: str
+    data: str
+    methods: tuple[Method, ...]
+    targets: Targets = "predicted"
+    form: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concepts:
+    """Concepts to compute, by every method.
+
+    Args:
+        model: The name of a model.
+        data: The name of data: the texts that are explained.
+        methods: By which methods.
+        split_point: Where the model is split.
+        scope: `"general"`: over all texts; `"class-wise"`: learned in the texts of each class; `"local"`: in each text.
+        fit: The name of the data in which they are learned; `data`, but for local concepts.
+        granularity: What one row of activations belongs to.
+        aggregation: How rows of several tokens become one.
+        importance: How concepts are weighed, or `"none"`; `None` for what is usual.
+        interpretation: By what they are read.
+        targets: Of local concepts, whether for the predicted class or for all.
+        classes: Of class-wise concepts, by what texts are sorted.
+        least: Of class-wise concepts, the fewest texts of a class.
+        drawing: Options of `plot_concepts`.
+        form: What the gallery calls this kind; `None` for the usual words.
+        where: Where the spec says so.
+    """
+
+    model: str
+    data: str
+    methods: tuple[Method, ...]
+    split_point: int | str
+    scope: Scope
+    fit: str
+    granularity: str = "token"
+    aggregation: str | None = None
+    importance: str | None = None
+    interpretation: Method = Method("TopKInputs")
+    targets: Literal["predicted", "all"] = "predicted"
+    classes: Classes = "predicted"
+    least: int = 1
+    drawing: Mapping[str, Any] = field(default_factory=dict)
+    form: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedAttributions:
+    """Attributions that were computed and saved before.
+
+    Args:
+        model: What to call their model.
+        data: What to call their texts.
+        files: Files that `Attribution.save` wrote.
+        form: What the gallery calls this kind; `None` for the usual words.
+        where: Where the spec says so.
+    """
+
+    model: str
+    data: str
+    files: tuple[Path, ...]
+    form: str | None = None
+    where: str = ""
+
+
+SavedFiles: TypeAlias = "Path | Mapping[str, Path]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedConcepts:
+    """Concepts that were computed and saved before.
+
+    Args:
+        model: What to call their model.
+        data: What to call their texts.
+        task: What the model does.
+        method: By which method they were learned.
+        interpretations: A file that `Interpretations.save` wrote, or one a class.
+        importance: A file that `ConceptImportance.save` wrote, or one a class.
+        drawing: Options of `plot_concepts`.
+        form: What the gallery calls this kind; `None` for the usual words.
+        where: Where the spec says so.
+    """
+
+    model: str
+    data: str
+    task: GalleryTask
+    method: str
+    interpretations: SavedFiles | None = None
+    importance: SavedFiles | None = None
+    drawing: Mapping[str, Any] = field(default_factory=dict)
+    form: str | None = None
+    where: str = ""
+
+
+Entry: TypeAlias = "Attributions | Concepts | SavedAttributions | SavedConcepts"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a step of a walk shows: what it leaves out must be clear from the rest.
+
+    Args:
+        model: The name of a model.
+        data: The name of data.
+        family: Of which half of the library.
+        form: Which kind.
+        methods: Which methods.
+        instance: Which text.
+        where: Where the spec says so.
+    """
+
+    model: str | None = None
+    data: str | None = None
+    family: Family | None = None
+    form: str | None = None
+    methods: tuple[str, ...] = ()
+    instance: int | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """A walk, before it is known what its steps show.
+
+    Args:
+        title: What it is about.
+        steps: Words, and what to look at meanwhile.
+    """
+
+    title: str
+    steps: tuple[tuple[str, Sight | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a gallery is to be.
+
+    Args:
+        title: What it is called.
+        about: A paragraph for its front page.
+        models: Models, by name.
+        data: Texts, by name.
+        explanations: What to show.
+        tours: Walks through it.
+        folder: Where file names begin.
+    """
+
+    title: str
+    about: str
+    models: Mapping[str, ModelSource]
+    data: Mapping[str, Data]
+    explanations: tuple[Entry, ...]
+    tours: tuple[Tour, ...]
+    folder: Path
+
+
+def read_spec(path: str | Path) -> Spec:
+    """What a YAML file asks for, with the texts of its data.
+
+    Args:
+        path: The file; names of files in it begin in its folder.
+
+    Returns:
+        The spec, checked as far as it can be without loading a model.
+
+    Raises:
+        InputError: Something is missing, unknown or wrong; the message names the place, as `explanations[2].methods`.
+    """
+    path = Path(path)
+    node = read_yaml(path)
+    keys = node.keys("title", "about", "models", "data", "explanations", "walks", needed=["title", "explanations"])
+    folder = path.parent
+    models = {name: _model(name, one) for name, one in keys["models"].named().items()} if "models" in keys else {}
+    data = {name: read_data(name, one, folder) for name, one in keys["data"].named().items()} if "data" in keys else {}
+    reader = _Reader(models, data, folder)
+    return Spec(
+        keys["title"].text(),
+        keys["about"].text() if "about" in keys else "",
+        models,
+        data,
+        tuple(reader.entry(one) for one in keys["explanations"]),
+        tuple(_tour(one) for one in keys["walks"]) if "walks" in keys else (),
+        folder,
+    )
+
+
+def _model(name: str, node: Node) -> ModelSource:
+    keys = node.keys("id", "task", "revision", "options", "generation", needed=["id"])
+    model_id = keys["id"].text()
+    options = keys["options"].options() if "options" in keys else {}
+    if "trust_remote_code" in options:
+        raise InputError(f"{keys['options'].where}.trust_remote_code: a spec runs no code of a model's; leave it out")
+    if model_id.startswith("demo:") and (options or "revision" in keys):
+        raise InputError(f"{node.where}: a model of the package has neither revision nor options; leave them out")
+    return ModelSource(
+        name,
+        model_id,
+        cast(GalleryTask, keys["task"].one_of(get_args(GalleryTask))) if "task" in keys else None,
+        keys["revision"].text() if "revision" in keys else None,
+        options,
+        keys["generation"].options() if "generation" in keys else {},
+        node.where,
+    )
+
+
+# Explanations
+
+_SHELF = ("family", "model", "data", "form")
+_OF_ATTRIBUTIONS = (
+    "methods",
+    "targets",
+    "granularity",
+    "output_granularity",
+    "inference_mode",
+    "seed",
+    "truncation",
+    "results",
+)
+_OF_CONCEPTS = (
+    "methods",
+    "scope",
+    "split_point",
+    "fit",
+    "granularity",
+    "aggregation",
+    "importance",
+    "interpretation",
+    "targets",
+    "classes",
+    "least",
+    "top",
+    "examples",
+    "results",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads explanations, which name models and data."""
+
+    models: Mapping[str, ModelSource]
+    data: Mapping[str, Data]
+    folder: Path
+
+    def entry(self, node: Node) -> Entry:
+        named = node.named()
+        if "family" not in named:
+            raise InputError(f"{node.where}.family: expected one of {', '.join(get_args(Family))}, got nothing")
+        family = named["family"].one_of(get_args(Family))
+        known = _OF_ATTRIBUTIONS if family == "attributions" else _OF_CONCEPTS
+        keys = node.keys(*_SHELF, *known, needed=["model", "data"])
+        form = keys["form"].text() if "form" in keys else None
+        if "results" in keys:
+            return self._saved(node, keys, form)
+        if "methods" not in keys:
+            raise InputError(f"{node.where}.methods: expected a list of methods, or results, got nothing")
+        return self._attributions(node, keys, form) if family == "attributions" else self._concepts(node, keys, form)
+
+    def _attributions(self, node: Node, keys: Mapping[str, Node], form: str | None) -> Attributions:
+        shared: dict[str, Any] = {}
+        for name, choices in (
+            ("granularity", Granularity),
+            ("output_granularity", Granularity),
+            ("inference_mode", InferenceMode),
+        ):
+            if name in keys:
+                shared[name] = keys[name].one_of([member.value for member in choices])
+        if "seed" in keys:
+            shared["seed"] = keys["seed"].count()
+        if "truncation" in keys:
+            shared["truncation"] = keys["truncation"].flag()
+        data = self._named(keys["data"], self.data, "data")
+        return Attributions(
+            model=self._named(keys["model"], self.models, "models"),
+            data=data,
+            methods=_methods(keys["methods"], ATTRIBUTIONS, shared),
+            targets=_targets(keys.get("targets"), len(self.data[data].texts)),
+            form=form,
+            where=node.where,
+        )
+
+    def _concepts(self, node: Node, keys: Mapping[str, Node], form: str | None) -> Concepts:
+        for key in ("scope", "split_point"):
+            if key not in keys:
+                raise InputError(f"{node.where}.{key}: expected a value, got nothing")
+        scope = cast(Scope, keys["scope"].one_of(get_args(Scope)))
+        data = self._named(keys["data"], self.data, "data")
+        of_scope = {"targets": "local", "fit": "local", "classes": "class-wise", "least": "class-wise"}
+        for key, only in of_scope.items():
+            if key in keys and scope != only:
+                raise InputError(f"{keys[key].where}: for the scope {only!r} alone; leave it out")
+        reading = keys.get("interpretation")
+        importance = None
+        if "importance" in keys:
+            importance = keys["importance"].one_of([*(one.value for one in ImportanceMethod), "none"])
+            if importance == "none" and scope != "general":
+                raise keys["importance"].wrong(f"a way to weigh concepts, which the scope {scope!r} shows")
+        fit = self._named(keys["fit"], self.data, "data") if "fit" in keys else data
+        classes = cast(Classes, keys["classes"].one_of(get_args(Classes))) if "classes" in keys else "predicted"
+        if classes == "truth" and None in self.data[data].truths:
+            raise keys["classes"].wrong("'predicted'", f"{data!r} does not say what every text is")
+        return Concepts(
+            model=self._named(keys["model"], self.models, "models"),
+            data=data,
+            methods=_methods(keys["methods"], CONCEPTS, {}),
+            split_point=keys["split_point"].number_or_text(),
+            scope=scope,
+            fit=fit,
+            granularity=_choice(keys.get("granularity"), ActivationGranularity, "token"),
+            aggregation=_choice(keys.get("aggregation"), Aggregation, "") or None,
+            importance=importance,
+            interpretation=Method("TopKInputs") if reading is None else _method(reading, INTERPRETATIONS, {}),
+            targets=cast(Any, keys["targets"].one_of(("predicted", "all"))) if "targets" in keys else "predicted",
+            classes=classes,
+            least=keys["least"].count(1) if "least" in keys else 1,
+            drawing=_drawing(keys),
+            form=form,
+            where=node.where,
+        )
+
+    def _saved(self, node: Node, keys: Mapping[str, Node], form: str | None) -> SavedAttributions | SavedConcepts:
+        computed = [key for key in keys if key not in (*_SHELF, "results", "methods", "top", "examples")]
+        if computed:
+            raise InputError(f"{keys[computed[0]].where}: for what is computed; results have it in them, leave it out")
+        model, data, results = keys["model"].text(), keys["data"].text(), keys["results"]
+        if keys["family"].value == "attributions":
+            if "methods" in keys:
+                raise InputError(
+                    f"{keys['methods'].where}: for what is computed; results know their methods, leave it out"
+                )
+            patterns = results.items() if isinstance(results.value, list) else [results]
+            files = tuple(file for pattern in patterns for file in self._files(pattern))
+            return SavedAttributions(model=model, data=data, files=files, form=form, where=node.where)
+        if "methods" in keys:
+            raise InputError(f"{keys['methods'].where}: of results, write results.method")
+        parts = results.keys("method", "task", "interpretations", "importance", needed=["method"])
+        if not parts.keys() & {"interpretations", "importance"}:
+            raise InputError(f"{results.where}: expected interpretations, importance or both, got neither")
+        source = self.models.get(model)
+        task = parts["task"].one_of(get_args(GalleryTask)) if "task" in parts else source.task if source else None
+        return SavedConcepts(
+            model=model,
+            data=data,
+            task=cast(GalleryTask, task or "classification"),
+            method=parts["method"].text(),
+            interpretations=self._file_or_files(parts.get("interpretations")),
+            importance=self._file_or_files(parts.get("importance")),
+            drawing=_drawing(keys),
+            form=form,
+            where=node.where,
+        )
+
+    def _files(self, node: Node) -> list[Path]:
+        """Files by name or pattern, in the order of their names."""
+        pattern = node.text()
+        try:
+            found = sorted(path for path in self.folder.glob(pattern) if path.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise node.wrong(f"names of files below {self.folder}", str(error)) from error
+        if not found:
+            raise node.wrong(f"names of files below {self.folder}", "there is none of that name")
+        return found
+
+    def _file_or_files(self, node: Node | None) -> SavedFiles | None:
+        if node is None:
+            return None
+        if isinstance(node.value, dict):
+            return {name: self._files(one)[0] for name, one in node.named().items()}
+        return self._files(node)[0]
+
+    def _named(self, node: Node, known: Mapping[str, Any], section: str) -> str:
+        name = node.text()
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"describe it under {section}:"
+            raise node.wrong(f"a name of {section}", hint)
+        return name
+
+
+def _methods(node: Node, known: Mapping[str, type], shared: Mapping[str, Any]) -> tuple[Method, ...]:
+    methods = tuple(_method(item, known, shared) for item in node)
+    labels = [method.label for method in methods]
+    for method, label in zip(methods, labels, strict=True):
+        if labels.count(label) > 1:
+            raise InputError(f"{method.where}: there are two of the name {label!r:.60}; give each a label of its own")
+    return methods
+
+
+def _method(node: Node, known: Mapping[str, type], shared: Mapping[str, Any]) -> Method:
+    """A name, or a name with options."""
+    if isinstance(node.value, str):
+        name = node.one_of(known)
+        options: dict[str, Any] = {}
+        label = name
+    else:
+        named = node.named()
+        if "name" not in named:
+            raise node.wrong("the name of a method, or a mapping with one under name:")
+        name = named["name"].one_of(known)
+        allowed = [one.name for one in fields(known[name]) if one.init and one.name not in _OURS]
+        keys = node.keys("name", "label", *allowed)
+        options = {key: value.plain() for key, value in keys.items() if key not in ("name", "label")}
+        label = keys["label"].text() if "label" in keys else name
+    needed = [one.name for one in fields(known[name]) if one.name == "nb_concepts" and one.init]
+    if needed and "nb_concepts" not in options:
+        raise InputError(f"{node.where}: expected a number of concepts, as {{name: {name}, nb_concepts: 20}}")
+    return Method(name, {**shared, **options}, label, node.where)
+
+
+def _targets(node: Node | None, n_texts: int) -> Targets:
+    if node is None:
+        return "predicted"
+    if isinstance(node.value, str):
+        return cast(Targets, node.one_of(("predicted", "all")))
+    items = node.items()
+    if len(items) != n_texts:
+        raise node.wrong(f"predicted, all, or a list with the classes of each of the {n_texts} texts")
+    return tuple(
+        [one.number_or_text() for one in item] if isinstance(item.value, list) else item.number_or_text()
+        for item in items
+    )
+
+
+def _choice(node: Node | None, kind: Any, default: str) -> str:
+    return default if node is None else node.one_of([member.value for member in kind])
+
+
+def _drawing(keys: Mapping[str, Node]) -> dict[str, int]:
+    least = {"top": 1, "examples": 0}
+    return {name: keys[name].count(lowest) for name, lowest in least.items() if name in keys}
+
+
+# Walks
+
+
+def _tour(node: Node) -> Tour:
+    keys = node.keys("title", "steps", needed=["title", "steps"])
+    steps = []
+    for item in keys["steps"]:
+        step = item.keys("text", "show", needed=["text"])
+        steps.append((step["text"].text(), _sight(step["show"]) if "show" in step else None))
+    return Tour(keys["title"].text(), tuple(steps))
+
+
+def _sight(node: Node) -> Sight:
+    keys = node.keys("model", "data", "family", "form", "methods", "text")
+    return Sight(
+        keys["model"].text() if "model" in keys else None,
+        keys["data"].text() if "data" in keys else None,
+        cast(Family, keys["family"].one_of(get_args(Family))) if "family" in keys else None,
+        keys["form"].text() if "form" in keys else None,
+        keys["methods"].texts() if "methods" in keys else (),
+        keys["text"].count() if "text" in keys else None,
+        node.where,
+    )
