@@ -1,0 +1,80 @@
+"""Options of methods: those that have a name on the command line, and any other as `--option name=value`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from interpreto.errors import InputError
+
+
+def method_options(
+    method: type, named: Mapping[str, Any], others: Sequence[str] | None, ours: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The options of a method, as its class takes them.
+
+    Args:
+        method: The class, a dataclass.
+        named: Options with a name of their own; `None` where they were not given.
+        others: `name=value` pairs; values are JSON, and what is no JSON is text.
+        ours: Fields that are no options.
+
+    Raises:
+        InputError: No such option, one given twice, or a value of another kind.
+    """
+    options = {name: value for name, value in named.items() if value is not None}
+    for pair in others or ():
+        name, separator, text = pair.partition("=")
+        name = name.strip().replace("-", "_")
+        if not separator:
+            raise InputError(f"option: expected name=value, got {pair!r:.60}")
+        if name in options:
+            raise InputError(f"option: {name} is given twice")
+        options[name] = _value(text)
+    known = [field.name for field in fields(method) if field.init and field.name not in ours]
+    hints = get_type_hints(method)
+    for name, value in options.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{name}: {method.__name__} has no such option, it has {', '.join(known)}{guess}")
+        if not _fits(value, hints[name]):
+            raise InputError(f"{name}: expected {_words(hints[name])}, got {value!r:.60}")
+    return options
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value may be of the kind; kinds that cannot be written on a command line are left to the method."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool, type(None)):
+        return isinstance(value, hint)
+    return hint is Any or isinstance(value, (str, list, dict))
+
+
+def _words(hint: Any) -> str:
+    """A kind of value in words."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_words(kind) for kind in get_args(hint)))
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(value) for value in get_args(hint))
+    named = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
+    return named.get(hint) or str(getattr(hint, "__name__", hint))

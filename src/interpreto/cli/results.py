@@ -1,0 +1,77 @@
+"""Where explanations go: to standard output, into a file that grows line by line, or into one that is written last."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from interpreto.cli.journal import Journal, json_line
+from interpreto.cli.written import write_explanations
+
+if TYPE_CHECKING:
+    from interpreto.attributions import Attribution
+    from interpreto.cli.explaining import Explained
+    from interpreto.cli.texts import Line
+
+
+@dataclass
+class Results:
+    """Takes explanations as they come.
+
+    Args:
+        out: A file; `None` for standard output.
+        journal: The same as a file that a killed run goes on with.
+        as_json: Whether JSON goes to standard output, one a line.
+        numbered: Whether texts have numbers worth showing.
+        count: How many came.
+    """
+
+    out: Path | None
+    journal: Journal | None
+    as_json: bool
+    numbered: bool
+    count: int = 0
+    _kept: list[Explained] = field(default_factory=list)
+
+    @property
+    def shown(self) -> bool:
+        """Whether anything goes to standard output."""
+        return self.out is None or self.as_json
+
+    @property
+    def before(self) -> int:
+        """How many an earlier run left."""
+        return 0 if self.journal is None else len(self.journal.done)
+
+    def skipped_before(self, lines: Sequence[Line]) -> set[int] | None:
+        """Of lines that an earlier run went through, those it skipped; `None` if it was not through with them."""
+        if self.journal is None or lines[-1].number > self.journal.last:
+            return None
+        return {line.number for line in lines} - self.journal.done
+
+    def add(self, line: Line, result: Attribution) -> None:
+        """Take in an explanation; one that an earlier run left is not written twice."""
+        if self.journal is not None and line.number <= self.journal.last:
+            return
+        self.count += 1
+        if self.journal is not None:
+            self.journal.append(line.number, result.to_dict())
+        elif self.out is not None:
+            self._kept.append((line, result))
+        if self.as_json:
+            typer.echo(json_line(line.number, result.to_dict()), nl=False)
+        elif self.out is None:
+            head = f"line {line.number}: " if self.numbered else ""
+            typer.echo(f"{head}{result.text(color=sys.stdout.isatty())}\n")
+
+    def finish(self) -> None:
+        """Write what is written last."""
+        if self.journal is not None:
+            self.journal.close()
+        elif self.out is not None and self._kept:
+            write_explanations(self.out, self._kept)

@@ -1,0 +1,184 @@
+"""`interpreto attribute` says what the library says."""
+
+import csv
+import io
+
+import pytest
+import torch
+
+from interpreto import Attribution, Contrast, KernelShap, Occlusion, Saliency
+from interpreto.demo import load
+from tests.cli.running import ANGRY, LOVING, MODEL, SCARED, error_of, json_lines, run
+
+QUICK = ("--method", "occlusion")
+
+
+def same(found, wanted):
+    assert found.target_names == wanted.target_names
+    torch.testing.assert_close(found.scores, wanted.scores, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def attributions(*words, stdin=None):
+    code, out, err = run("attribute", *MODEL, *words, "--json", stdin=stdin)
+    assert (code, err) == (0, "")
+    return [Attribution.from_json(line) for line in out.splitlines()]
+
+
+def test_text_for_people():
+    code, out, err = run("attribute", *MODEL, *QUICK, "--text", SCARED)
+    assert (code, err) == (0, "")
+    assert "fear" in out
+    assert "scared" in out
+    assert "\x1b" not in out  # nobody looks at it
+    _, out, _ = run("attribute", *MODEL, *QUICK, "--text", "I was \x1b[31mscared \u202e.")
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+def test_json_from_options_and_standard_input():
+    model, tokenizer = load("emotion")
+    for words, stdin in (
+        (("--text", SCARED, "--text", LOVING), None),
+        ((), f"{SCARED}\n{LOVING}\n"),
+        (("--file", "-"), SCARED),
+    ):
+        code, out, _ = run("attribute", *MODEL, *QUICK, *words, "--json", stdin=stdin)
+        assert code == 0
+        lines = json_lines(out)
+        assert [line["line"] for line in lines] == list(range(1, len(lines) + 1))
+        for line, text in zip(out.splitlines(), (SCARED, LOVING), strict=False):
+            same(Attribution.from_json(line), Occlusion(model, tokenizer)(text)[0])
+
+
+def test_options_reach_the_method():
+    model, tokenizer = load("emotion")
+    words = ["--method", "KernelShap", "--granularity", "token", "--inference-mode", "softmax"]
+    words += ["--removal", "delete", "--seed", "3"]
+    (found,) = attributions(*words, "--n-perturbations", 40, "--option", "max_perturbations=50", "--text", SCARED)
+    options = {"granularity": "token", "inference_mode": "softmax", "removal": "delete", "seed": 3}
+    same(found, KernelShap(model, tokenizer, n_perturbations=40, max_perturbations=50, **options)(SCARED)[0])
+    assert found.settings["seed"] == 3
+
+
+def test_targets(tmp_path):
+    model, tokenizer = load("emotion")
+    occlusion = Occlusion(model, tokenizer)
+    (found,) = attributions(*QUICK, "--text", SCARED, "--target", "joy", "--target", 2)
+    same(found, occlusion(SCARED, [["joy", 2]])[0])
+    (found,) = attributions(*QUICK, "--text", SCARED, "--all-classes")
+    same(found, occlusion(SCARED, torch.arange(model.config.num_labels).view(1, -1))[0])
+    (found,) = attributions(*QUICK, "--text", SCARED, "--target", "fear", "--rather-than", "joy")
+    same(found, occlusion(SCARED, [Contrast("fear", "joy")])[0])
+    table = tmp_path / "t.csv"
+    table.write_text(f"what,class\n{SCARED},joy\n{LOVING},2\n")
+    both = attributions(*QUICK, "--file", table, "--column", "what", "--target-column", "class")
+    for one, wanted in zip(both, occlusion([SCARED, LOVING], ["joy", 2]), strict=True):
+        same(one, wanted)
+
+
+def test_generation():
+    model, tokenizer = load("stories")
+    words = ("--model", "demo:stories", "--device", "cpu", *QUICK, "--json", "--text", "Once upon a")
+    code, out, _ = run("attribute", *words, "--output-text", " time")
+    assert code == 0
+    same(Attribution.from_json(out), Occlusion(model, tokenizer)("Once upon a", " time")[0])
+    code, out, _ = run("attribute", *words, "--max-new-tokens", 2, "--option", "output_granularity=text")
+    assert code == 0
+    found = Attribution.from_json(out)
+    assert found.scores.shape[0] == 1
+    assert found.settings["generation"] == {"max_new_tokens": 2}
+
+
+def test_files(tmp_path):
+    model, tokenizer = load("emotion")
+    words = ("attribute", *MODEL, *QUICK, "--text", SCARED, "--text", LOVING)
+    wanted = Occlusion(model, tokenizer)([SCARED, LOVING])
+    code, out, err = run(*words, "--out", tmp_path / "page.html")
+    assert (code, out) == (0, "")
+    assert err.endswith("page.html: 2 explained, 0 skipped\n")
+    assert "</html>" in (tmp_path / "page.html").read_text()
+    code, out, err = run(*words, "--out", tmp_path / "table.csv", "--quiet")
+    assert (code, out, err) == (0, "", "")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
+    assert len(rows) == sum(len(one.elements) for one in wanted)
+    assert {row["line"] for row in rows} == {"1", "2"}
+    assert float(rows[0]["score"]) == pytest.approx(float(wanted[0].scores[0, 0]), abs=1e-5)
+    assert rows[2]["element"].strip() == "scared"
+
+
+@pytest.mark.filterwarnings("default:inputs.*cut from")
+def test_damaged_lines(tmp_path):
+    too_long = "word " * 2000
+    path = tmp_path / "t.txt"
+    path.write_text(f"{SCARED}\n\n{too_long}\n{ANGRY}\n")
+    words = ("attribute", *MODEL, *QUICK, "--file", path, "--json")
+    code, out, err = run(*words, "--on-error", "skip", "--batch", 3)
+    assert code == 1
+    assert [line["line"] for line in json_lines(out)] == [1, 4]
+    first, second = err.splitlines()
+    assert first == "line 2: skipped: expected a text, got an empty one"
+    assert second.startswith("line 3: skipped: ")
+    assert "inputs[" not in second
+    code, out, err = run(*words)
+    assert code == 2
+    assert [line["line"] for line in json_lines(out)] == [1]  # what comes before the damage is done
+    assert err.startswith("error: line 2: expected a text")
+    code, out, _ = run(*words, "--on-error", "skip", "--truncation")
+    assert [line["line"] for line in json_lines(out)] == [1, 3, 4]
+
+
+def test_all_that_is_asked_wrongly_is_one_line(tmp_path):
+    ask = ("attribute", *MODEL)
+    for words, part in (
+        (("--text", "a", "--method", "shapley"), "method: expected one of"),
+        (("--text", "a", "--method", "saliency", "--removal", "mask"), "removal: Saliency has no such option"),
+        (("--text", "a", "--target", "joy", "--all-classes"), "target: expected one of"),
+        (("--text", "a", "--rather-than", "joy"), "rather_than: expected one --target"),
+        (("--text", "a", "--out", "x.docx"), "out: expected a name that ends in .jsonl"),
+        (("--text", "a", "--out", tmp_path / "no" / "x.html"), "in a folder that is there"),
+        (("--text", "a", "--file", "b.txt"), "either texts or a file"),
+        (("--file", tmp_path / "none.txt"), "file: expected one that can be read"),
+        ((), "the input is empty"),
+        (("--text", SCARED, "--target", "happiness", *QUICK), "line 1: "),
+    ):
+        assert part in error_of(*ask, *words), words
+    assert "expected one of demo:emotion" in error_of("attribute", "--model", "demo:nothing", "--text", "a")
+    assert "no folder here" in error_of("attribute", "--model", tmp_path / "no", "--text", "a")
+
+
+def test_a_folder_is_a_model(tmp_path):
+    model, tokenizer = load("emotion")
+    model.save_pretrained(tmp_path / "m")
+    tokenizer.save_pretrained(tmp_path / "m")
+    code, out, _ = run("attribute", "--model", tmp_path / "m", "--method", "saliency", "--text", SCARED, "--json")
+    assert code == 0
+    same(Attribution.from_json(out), Saliency(model, tokenizer)(SCARED)[0])
+
+
+def test_an_earlier_run_is_not_done_again(tmp_path):
+    path, out = tmp_path / "t.txt", tmp_path / "r.jsonl"
+    path.write_text(f"{SCARED}\n\n{LOVING}\n{'word ' * 2000}\n{ANGRY}\n")
+    words = ("attribute", *MODEL, *QUICK, "--file", path, "--out", out, "--on-error", "skip", "--batch", 2)
+    code, shown, _ = run(*words)
+    assert (code, shown) == (1, "")
+    whole = out.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    assert [Attribution.from_json(line.decode()).sample.parts[0] for line in lines] == [SCARED, LOVING, ANGRY]
+    for kept in (b"", lines[0], lines[0] + lines[1][:50], lines[0] + lines[1], whole[:-1], whole):
+        out.write_bytes(kept)
+        code, _, err = run(*words)
+        assert code == 1  # the same lines are skipped as ever
+        n_before = kept.count(b"\n")
+        assert f"3 explained{f', {n_before} of them by an earlier run' if n_before else ''}, 2 skipped" in err
+        assert out.read_bytes().startswith(b"".join(lines[:n_before]))
+        for line, wanted in zip(out.read_text().splitlines(), lines, strict=True):
+            same(Attribution.from_json(line), Attribution.from_json(wanted.decode()))
+    out.write_bytes(whole)
+    again = [word if word != "occlusion" else "saliency" for word in words]
+    assert "(other: method)" in error_of(*again)
+    path.write_text(f"{SCARED}\n")
+    assert "(other: input)" in error_of(*words)
+    assert out.read_bytes() == whole
+    code, _, _ = run(*words, "--overwrite")
+    assert code == 0
+    assert out.read_bytes().count(b"\n") == 1
