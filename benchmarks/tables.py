@@ -6,6 +6,7 @@ python benchmarks/tables.py
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,47 @@ def speed(report: dict[str, Any]) -> str:
     return speed_tables.page(report, json.loads(file.read_text()) if file.exists() else None)
 
 
+def choose(faithful: dict[str, Any], plausible: dict[str, Any]) -> str:
+    """What each method costs, what it gives, and how it did; read off the methods and the results."""
+    import interpreto.attributions.methods as methods
+    from interpreto.cli.names import kebab
+    from interpreto.demo import load
+
+    model, tokenizer = load("emotion")
+    deletion = {(row["model"], row["method"]): row for row in faithful["rows"] if row["metric"] == "Deletion"}
+    lines = []
+    for name in methods.__all__:
+        method = getattr(methods, name)
+        (result,) = method(model, tokenizer, progress=False)("I was scared of the dark.")
+        cost = re.search(r"Cost: (.*?)[.;]\s", " ".join((method.__doc__ or "").split()))
+        cells = [f"[{name}](methods/{kebab(name)}.md)", cost[1] if cost else ""]
+        cells += ["yes" if given is not None else "" for given in (result.gaps, result.std_errors)]
+        for subject in ("topic", "emotion"):
+            row = deletion.get((subject, name))
+            cells.append("" if row is None else f"{row['gain']:+.3f} ± {row['gain_std_error']:.3f}")
+        row = deletion.get(("topic", name))
+        cells.append("" if row is None else f"{1000 * row['cpu_seconds'] / faithful['texts']:.0f}")
+        found = plausible["methods"].get(name)
+        cells.append("" if found is None else f"{found['auprc']:.3f}")
+        lines.append(cells)
+    header = [
+        "method",
+        "cost a text",
+        "adds up",
+        "errors",
+        "Deletion, `topic`",
+        "Deletion, `emotion`",
+        "ms a text",
+        "AUPRC",
+    ]
+    return (
+        table(header, lines)
+        + "\n\nDeletion: gain over random order, more is more faithful ([all metrics](faithfulness.md)). Milliseconds "
+        "of one processor, on `topic`. AUPRC: agreement with people's reasons ([plausibility](plausibility.md)), which "
+        "is not faithfulness. Made by `python benchmarks/tables.py`.\n"
+    )
+
+
 def main() -> None:
     makers = {"faithfulness": faithfulness, "plausibility": plausibility, "concepts": concepts}
     for name, make in {**makers, "planted_dictionaries": planted, "speed": speed}.items():
@@ -149,6 +191,10 @@ def main() -> None:
             continue
         (DOCS / f"{name}.md").write_text(make(json.loads(file.read_text())), encoding="utf-8")
         print(f"wrote docs/{name}.md")
+    reports = [json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("faithfulness", "plausibility")]
+    (DOCS / "tables").mkdir(exist_ok=True)
+    (DOCS / "tables" / "choose.md").write_text(choose(*reports), encoding="utf-8")
+    print("wrote docs/tables/choose.md")
 
 
 if __name__ == "__main__":

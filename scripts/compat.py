@@ -1,0 +1,110 @@
+"""Try the library with other releases of Python and transformers, each in an environment of its own.
+
+python scripts/compat.py [--only NAME ...] [-- PYTEST ARGUMENTS]
+
+For each row of `RELEASES` an environment is made below `.work/compat/`, the package is installed there from this folder
+with the newest releases that fit, and the quick tests run. What was found goes to `benchmarks/results/compat.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / ".work" / "compat"
+TORCH = "torch==2.13.0"
+TELL = (
+    "import json, platform, interpreto, numpy, torch, transformers;"
+    "print(json.dumps([platform.python_version(), transformers.__version__, torch.__version__, numpy.__version__]))"
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """An environment.
+
+    Args:
+        name: What to call it.
+        python: Which Python.
+        packages: What it needs beside the newest that fits.
+    """
+
+    name: str
+    python: str
+    packages: tuple[str, ...] = ()
+
+
+RELEASES = (
+    Release("oldest", "3.10", ("transformers==4.46.0",)),
+    Release("python-3.10", "3.10"),
+    Release("python-3.11", "3.11"),
+    Release("python-3.12", "3.12"),
+    Release("python-3.13", "3.13"),
+)
+
+
+def find_python(version: str) -> str | None:
+    """An interpreter of this version: on the path, or where pyenv keeps them."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(kept.glob(f"{version}.*/bin/python"))
+    return shutil.which(f"python{version}") or (str(found[-1]) if found else None)
+
+
+def try_release(release: Release, arguments: list[str]) -> dict[str, object]:
+    """Make the environment, run the tests, and tell."""
+    interpreter = find_python(release.python)
+    if interpreter is None:
+        return {"release": asdict(release), "result": f"no Python {release.python} here"}
+    place = WORK / release.name
+    python = str(place / "bin" / "python")
+    if not (place / "done").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        subprocess.run([interpreter, "-m", "venv", str(place)], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, TORCH], check=True)
+        tools = ["pytest", "pytest-xdist", "beartype"]
+        subprocess.run([*install, "-e", f"{ROOT}[data,viz]", *tools, *release.packages], check=True)
+        (place / "done").touch()
+    versions = json.loads(subprocess.run([python, "-c", TELL], check=True, capture_output=True, text=True).stdout)
+    start = time.monotonic()
+    log = place / "tests.log"
+    with log.open("w") as out:
+        command = [python, "-m", "pytest", "-q", "-m", "not slow", "tests", *arguments]
+        done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
+    last = [line for line in log.read_text().splitlines() if re.search(r"\d+ (passed|failed|error)", line)]
+    print(f"{release.name}: {last[-1] if last else 'did not run'} (see {log})", flush=True)
+    return {
+        "release": asdict(release),
+        "versions": versions,
+        "ok": done.returncode == 0,
+        "result": re.sub(r"^=+ | =+$| in [\d.]+s.*", "", last[-1]) if last else "did not run",
+        "minutes": (time.monotonic() - start) / 60,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", help="names of environments")
+    parser.add_argument("arguments", nargs="*", help="for pytest, after --")
+    options = parser.parse_args()
+    os.environ.update(OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    chosen = [release for release in RELEASES if not options.only or release.name in options.only]
+    file = ROOT / "benchmarks" / "results" / "compat.json"
+    known = {row["release"]["name"]: row for row in json.loads(file.read_text())} if file.exists() else {}
+    for release in chosen:
+        known[release.name] = try_release(release, options.arguments)
+        file.write_text(json.dumps(list(known.values()), indent=1) + "\n")
+    sys.exit(not all(known[release.name].get("ok") for release in chosen))
+
+
+if __name__ == "__main__":
+    main()
