@@ -192,9 +192,12 @@ def main() -> None:
         (DOCS / f"{name}.md").write_text(make(json.loads(file.read_text())), encoding="utf-8")
         print(f"wrote docs/{name}.md")
     reports = [json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("faithfulness", "plausibility")]
-    (DOCS / "tables").mkdir(exist_ok=True)
-    (DOCS / "tables" / "choose.md").write_text(choose(*reports), encoding="utf-8")
-    print("wrote docs/tables/choose.md")
+    page = DOCS / "choose.md"
+    before, rest = page.read_text(encoding="utf-8").split("<!-- table: python benchmarks/tables.py -->")
+    after = rest.split("<!-- end of table -->")[1]
+    marks = "<!-- table: python benchmarks/tables.py -->", "<!-- end of table -->"
+    page.write_text(f"{before}{marks[0]}\n\n{choose(*reports)}\n{marks[1]}{after}", encoding="utf-8")
+    print("wrote the table of docs/choose.md")
 
 
 if __name__ == "__main__":

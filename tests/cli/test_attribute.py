@@ -182,3 +182,19 @@ def test_an_earlier_run_is_not_done_again(tmp_path):
     code, _, _ = run(*words, "--overwrite")
     assert code == 0
     assert out.read_bytes().count(b"\n") == 1
+
+
+def test_the_texts_are_never_written_over(tmp_path):
+    for name, content in (("in.csv", "text\nI am sad\n"), ("in.jsonl", '{"text": "I am sad"}\n')):
+        file = tmp_path / name
+        file.write_text(content)
+        code, _, err = run("attribute", *MODEL, *QUICK, "--file", str(file), "--out", str(file), "--overwrite")
+        assert code == 2
+        assert "out: expected another file than that of the texts" in err
+        assert file.read_text() == content
+
+
+def test_all_classes_of_a_model_that_writes_are_refused():
+    code, _, err = run("attribute", "--model", "demo:stories", *QUICK, "--all-classes", "--text", "Once upon a time")
+    assert code == 2
+    assert "has no classes" in err

@@ -241,6 +241,7 @@ def failing(ids):
 
 REFUSED = {
     "other task": ({"task": "seq2seq-lm"}, InputError, r"^task: expected one of \['classification', .*'seq2seq-lm'"),
+    "equal labels": ({"labels": ["one", "one"]}, InputError, r"^labels: expected names that differ"),
     "few labels": ({"labels": ["one"]}, InputError, r"^labels: expected 2 names, one a score, got \['one'\]"),
     "it fails": (
         {"function": failing},

@@ -143,7 +143,7 @@ def test_infinite_scores_leave_gaps() -> None:
         ({"a": make_deletion(), "b": make_deletion(n_texts=2)}, None, "expected the texts and targets"),
         (make_deletion(), (0.0, 1.0), "one for each point of the curves, which have 4 to 7 points, got 2"),
         (make_comprehensiveness(), (0.1, 0.1, 0.2, 0.3, 0.4), "different numbers from 0 to 1"),
-        (make_comprehensiveness(), (0.1, 2, 0.2, 0.3, 0.4), "different numbers from 0 to 1"),
+        (make_comprehensiveness(), (0.1, 2.0, 0.2, 0.3, 0.4), "different numbers from 0 to 1"),
         (Evaluation("Deletion", False, (), (), ()), None, "expected a curve for each of its texts"),
         (
             Evaluation("Deletion", False, (torch.zeros(1),), (torch.zeros(1),), (torch.tensor([[NAN, NAN]]),)),

@@ -177,7 +177,7 @@ def test_a_sentence_has_the_sum_of_its_tokens(show: Open) -> None:
     page.get_by_label("What is picked").get_by_role("radio", name="sentence").click()
     assert [text.strip() for text in page.locator(".pick").all_inner_texts()] == ["Yes it is.", "No."]
     page.locator(".pick").nth(1).click()
-    assert "sum of 2 tokens" in page.locator(".facts").inner_text()
+    assert "sum of the explanations of 2 tokens" in page.locator(".facts").inner_text()
     sums = result.scores[4:6].nansum(dim=0)
     for k, element in enumerate(result.elements):
         page.locator(f".text [data-element='{k}']").hover()

@@ -87,7 +87,7 @@ def attribute(
 
     Exit codes: 0 done, 1 some lines skipped, 2 wrong command or input, 130 interrupted.
     """
-    check_ending(out)
+    check_ending(out, source=file)
     wanted = Targets(tuple(target or ()), all_classes, rather_than, output_text)
     wanted.check()
     name = find_name("method", method, public_names("attributions.methods"))

@@ -57,7 +57,7 @@ def evaluate(
 
     The gain is how much better it is: above 0 is better, whatever the metric.
     """
-    check_ending(out, (".csv", ".json"))
+    check_ending(out, (".csv", ".json"), file)
     known = [name for name in public_names("attributions.metrics") if name not in _NO_METRICS]
     asked = _several("methods", methods, public_names("attributions.methods"))
     judged = _several("metrics", metrics, known)

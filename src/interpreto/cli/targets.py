@@ -46,6 +46,8 @@ class Targets:
         from interpreto.model_wrapping import Contrast
 
         if self.all_classes:
+            if model.can_generate():
+                raise InputError("all-classes: this model writes and has no classes; leave it out")
             return list(range(model.config.num_labels))
         if not self.targets and self.output_text is None:
             return None

@@ -19,11 +19,18 @@ _PAGE, _PICTURES, _TABLE = ".html", (".png", ".svg"), ".csv"
 LINES = ".jsonl"
 
 
-def check_ending(out: Path | None, endings: Sequence[str] = (LINES, _TABLE, _PAGE, *_PICTURES)) -> None:
+def check_ending(
+    out: Path | None, endings: Sequence[str] = (LINES, _TABLE, _PAGE, *_PICTURES), source: Path | None = None
+) -> None:
     """Refuse a file that could not be written in the end, before anything is computed.
 
+    Args:
+        out: The file.
+        endings: What its name may end in.
+        source: Where the texts come from, which must be another file.
+
     Raises:
-        InputError: Its name ends in nothing known, or its folder is not there.
+        InputError: Its name ends in nothing known, its folder is not there, or it is the file with the texts.
         MissingExtraError: What draws pictures is not installed.
     """
     if out is None:
@@ -32,6 +39,8 @@ def check_ending(out: Path | None, endings: Sequence[str] = (LINES, _TABLE, _PAG
         raise InputError(f"out: expected a name that ends in {', '.join(endings)}, got {out}")
     if not out.parent.is_dir():
         raise InputError(f"out: expected a file in a folder that is there, got {out}")
+    if source is not None and source.exists() and out.exists() and out.samefile(source):
+        raise InputError(f"out: expected another file than that of the texts, got {out} for both")
     if out.suffix.lower() in _PICTURES and find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "viz", f"a {out.suffix} file")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +18,17 @@ from interpreto.gallery.nodes import Node, read_yaml
 from interpreto.model_wrapping import ActivationGranularity, Aggregation
 from interpreto.types import Granularity, InferenceMode
 
+_CODE = frozenset(
+    (
+        "trust_remote_code",
+        "custom_generate",
+        "assistant_model",
+        "use_kernels",
+        "weights_only",
+        "code_revision",
+        "auto_map",
+    )
+)
 Scope = Literal["general", "class-wise", "local"]
 Classes = Literal["predicted", "truth"]
 Targets: TypeAlias = "Literal['predicted', 'all'] | tuple[Any, ...]"
@@ -284,8 +295,10 @@ def _model(name: str, node: Node) -> ModelSource:
     keys = node.keys("id", "task", "revision", "options", "generation", needed=["id"])
     model_id = keys["id"].text()
     options = keys["options"].options() if "options" in keys else {}
-    if "trust_remote_code" in options:
-        raise InputError(f"{keys['options'].where}.trust_remote_code: a spec runs no code of a model's; leave it out")
+    generation = keys["generation"].options() if "generation" in keys else {}
+    for given, where in ((options, "options"), (generation, "generation")):
+        for key in _runs_code(given):
+            raise InputError(f"{keys[where].where}.{key}: a spec runs no code of a model's; leave it out")
     if model_id.startswith("demo:") and (options or "revision" in keys):
         raise InputError(f"{node.where}: a model of the package has neither revision nor options; leave them out")
     return ModelSource(
@@ -294,9 +307,22 @@ def _model(name: str, node: Node) -> ModelSource:
         cast(GalleryTask, keys["task"].one_of(get_args(GalleryTask))) if "task" in keys else None,
         keys["revision"].text() if "revision" in keys else None,
         options,
-        keys["generation"].options() if "generation" in keys else {},
+        generation,
         node.where,
     )
+
+
+def _runs_code(options: Any) -> Iterator[str]:
+    """Names of options, at any depth, by which transformers would fetch and run something of its own."""
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            kernel = name == "attn_implementation" and "/" in str(value)
+            if kernel or name in _CODE:
+                yield str(name)
+            yield from _runs_code(value)
+    elif isinstance(options, (list, tuple)):
+        for value in options:
+            yield from _runs_code(value)
 
 
 # Explanations

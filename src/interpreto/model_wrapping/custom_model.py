@@ -160,6 +160,8 @@ class CustomModel(nn.Module):
         names = [f"LABEL_{k}" for k in range(n_scores)] if labels is None else [str(label) for label in labels]
         if len(names) != n_scores or isinstance(labels, str):
             raise InputError(f"labels: expected {n_scores} names, one a score, got {labels!r:.80}")
+        if len(set(names)) < len(names):
+            raise InputError(f"labels: expected names that differ, got {labels!r:.80}")
         self.config.id2label = dict(enumerate(names))
         self.config.label2id = {name: k for k, name in enumerate(names)}
 

@@ -134,7 +134,7 @@ def _strongest(result: Attribution, t: int, name: str) -> Bars:
     rest, total = order[_BARS:], sum(row[k] for k in order[_BARS:])
     note = "whiskers: intervals of 95 %" if any(bar.low is not None for bar in bars) else ""
     if rest and abs(total) <= 2 * abs(bars[0].value):
-        bars.append(Bar(f"all {len(rest)} others", total))
+        bars.append(Bar(f"all {len(rest)} others" if len(rest) > 1 else "the other one", total))
     elif rest:  # such a bar would leave no room for the others
         note = f"all {len(rest)} others: {terminal.number(total)}" + (f"; {note}" if note else "")
     return Bars(tuple(bars), f"Strongest elements {name if name.startswith('for ') else f'for {name}'}", note)

@@ -49,7 +49,7 @@ def number(value: float | None, signed: bool = True) -> str:
     """
     if value is None or math.isnan(value):
         return "n/a"
-    return f"{value:{'+' if signed and value else ''}.3g}".replace("-", "−", 1)
+    return f"{value:{'+' if signed and value else ''}.3g}".replace("-", "−")
 
 
 def shade(text: str, level: float | None) -> str:

@@ -45,7 +45,7 @@ def importance(
     quiet: o.Quiet = False,
 ) -> None:
     """Weigh concepts: how much each adds to the score of each class, or output token, over many texts."""
-    check_ending(out, (".json",))
+    check_ending(out, (".json",), file)
     origin, damaged = Origin.load(folder, model), Damaged(on_error)
     texts = all_texts(open_texts(text, file, format, column), damaged)
     mode = {} if inference_mode is None else {"inference_mode": inference_mode}

@@ -52,7 +52,7 @@ def interpret(
     quiet: o.Quiet = False,
 ) -> None:
     """Say what concepts mean: the texts they are strongest in, a language model's labels, or tokens they raise."""
-    check_ending(out, (".json",))
+    check_ending(out, (".json",), file)
     origin, damaged = Origin.load(folder, model), Damaged(on_error)
     reads_texts = method is not Reading.VOCAB_PROJ
     texts = all_texts(open_texts(text, file, format, column), damaged) if reads_texts else []

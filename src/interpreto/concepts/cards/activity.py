@@ -92,9 +92,11 @@ class Activity:
         self._of_active += own.clamp(min=0).sum(dim=0, dtype=torch.float64).numpy()
         self.histograms.add(own.numpy())
         if self._products is not None:
-            self._sums += codes.sum(dim=0, dtype=torch.float64).numpy()
-            self._squares += codes.square().sum(dim=0, dtype=torch.float64).numpy()
-            self._products += (own.T @ codes).numpy()
+            # In double: where a mean is far from 0, most of a product is taken away again.
+            exact = codes.double()
+            self._sums += exact.sum(dim=0).numpy()
+            self._squares += exact.square().sum(dim=0).numpy()
+            self._products += (exact[:, self._concepts].T @ exact).numpy()
 
     @property
     def means(self) -> Float64[ndarray, " m"]:

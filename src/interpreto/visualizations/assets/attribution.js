@@ -233,7 +233,7 @@ views.attribution = (figure, ordinal) => {
   function tell() {
     const unit = of(chosen);
     facts.replaceChildren(make("bdi", "name", nameOf(unit)));
-    if (unit.end - unit.first > 1) facts.append(make("small", "", `sum of ${unit.end - unit.first} ${figure.unit}s`));
+    if (unit.end - unit.first > 1) facts.append(make("small", "", `sum of the explanations of ${unit.end - unit.first} ${figure.unit}s`));
     if (unit.score !== null) facts.append(fact("score", unit.score));
     if (unit.baseline !== null && unit.gap !== null) {
       facts.append(fact("baseline", unit.baseline, "="), fact("sum of elements", unit.sum, "+"), fact("gap", unit.gap, "+"));

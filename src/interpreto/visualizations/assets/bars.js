@@ -28,7 +28,7 @@ function drawBars(box, shared, unit) {
     const error = errors && Number.isFinite(errors[g]) ? WIDE * errors[g] : 0;
     bar(brief(elements[g].text, 28), row[g], { own: true, g, error, text: numberOf(unit, g) });
   }
-  if (others > 0) bar(`all others (${others})`, rest);
+  if (others > 0) bar(others === 1 ? "the other one" : `all others (${others})`, rest);
   if (adds) {
     if (Math.abs(unit.gap) > 0.005 * Math.max(Math.abs(unit.score - unit.baseline), largestOf(row))) bar("not explained (gap)", unit.gap);
     mark("score of the text", unit.score);

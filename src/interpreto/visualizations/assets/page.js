@@ -14,7 +14,7 @@ function make(tag, className = "", text = null) {
 function format(value, signed = true) {
   if (value === null) return "n/a";
   const size = Math.abs(value);
-  const digits = size === 0 ? "0" : size >= 1000 || size < 0.001 ? size.toExponential(2) : String(Number(size.toPrecision(3)));
+  const digits = size === 0 ? "0" : size >= 1000 || size < 0.001 ? size.toExponential(2).replace("-", "\u2212") : String(Number(size.toPrecision(3)));
   return (value < 0 ? "\u2212" : signed && value > 0 ? "+" : "") + digits;
 }
 
