@@ -41,6 +41,7 @@ SUMMARY = """\
 - [Start here](index.md)
 - [Choose a method](choose.md)
 - [Read an explanation](reading.md)
+- [Pictures](pictures.md)
 - Tutorials
 {tutorials}
 - Guides

@@ -158,7 +158,7 @@ PICTURES: dict[str, tuple[Callable[[], Plot], Look | None, int]] = {
     "classification": (lambda: plot_attributions(emotions()["KernelShap"]), None, 760),
     "all-classes": (lambda: plot_attributions(emotions()["KernelShap"]), view("All classes"), 900),
     "bars": (lambda: plot_attributions(emotions()["KernelShap"]), view("Bars"), 760),
-    "generation": (lambda: plot_attributions(story()), lambda page: page.locator(".pick").nth(4).click(), 760),
+    "generation": (lambda: plot_attributions(story()), lambda page: page.locator(".pick").nth(0).click(), 760),
     "matrix": (lambda: plot_attributions(story()), view("Matrix"), 760),
     "comparison": (lambda: plot_comparison(emotions()), None, 860),
     "curves": (curves, None, 860),

@@ -11,7 +11,7 @@ import interpreto
 from interpreto.attributions import methods
 from interpreto.attributions.result import Attribution
 from interpreto.types import InferenceMode
-from interpreto.visualizations.sums import is_linear, levels, unit
+from interpreto.visualizations.sums import gaps_to_tell, is_linear, levels, unit
 from tests.attributions.test_contract import LINEAR_IN_THE_TARGET
 from tests.tiny import byte_bpe, classifier, language_model, wordpiece
 from tests.visualizations.handmade import make_classification, make_generation
@@ -92,3 +92,12 @@ def test_unknown_methods_and_targets_of_no_place_are_not_summed(generation: Attr
 def test_a_target_is_called_what_it_is(generation: Attribution) -> None:
     for given, expected in (("all_tokens", "token"), ("word", "word"), ("text", "answer")):
         assert unit(replace(generation, settings={"output_granularity": given})) == expected
+
+
+def test_rounding_is_no_gap():
+    result = make_classification()
+    zero = replace(result, baseline_scores=result.target_scores - result.scores.sum(dim=1) - 1e-7)
+    assert zero.gaps.abs().max() > 0
+    assert gaps_to_tell(zero).tolist() == [0.0] * len(zero.targets)
+    torch.testing.assert_close(gaps_to_tell(result), result.gaps)
+    assert gaps_to_tell(replace(result, baseline_scores=None)) is None

@@ -20,6 +20,7 @@ from interpreto.visualizations.blocks import (
     shortened,
 )
 from interpreto.visualizations.pieces import Part
+from interpreto.visualizations.sums import gaps_to_tell
 
 _CLASSES = 6
 _BARS = 10
@@ -142,11 +143,11 @@ def _strongest(result: Attribution, t: int, name: str) -> Bars:
 
 def _totals(result: Attribution, t: int) -> str:
     own = "" if result.target_scores is None else terminal.number(float(result.target_scores[t]), signed=False)
-    if result.baseline_scores is None or result.gaps is None:
+    gaps = gaps_to_tell(result)
+    if result.baseline_scores is None or gaps is None:
         return f"score {own}" if own else ""
-    values = [float(x) for x in (result.baseline_scores[t], result.scores[t].nansum(), result.gaps[t])]
-    least = 1e-6 * max((abs(x) for x in values if math.isfinite(x)), default=0.0)
-    told = [terminal.number(0.0 if abs(x) < least else x, signed=False) for x in values]
+    values = (result.baseline_scores[t], result.scores[t].nansum(), gaps[t])
+    told = [terminal.number(float(x), signed=False) for x in values]
     return f"score {own} = baseline {told[0]} + scores {told[1]} + gap {told[2]}"
 
 

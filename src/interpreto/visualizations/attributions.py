@@ -124,7 +124,7 @@ class AttributionFigure:
             "score": result.target_scores,
             "baseline": result.baseline_scores,
             "sum": result.scores.nansum(dim=1),
-            "gap": result.gaps,
+            "gap": sums.gaps_to_tell(result),
         }
         columns = {name: None if values is None else values.tolist() for name, values in totals.items()}
         return {
@@ -211,9 +211,10 @@ class AttributionFigure:
     def _totals(self, t: int) -> str:
         result = self.result
         own = "" if result.target_scores is None else terminal.number(float(result.target_scores[t]), signed=False)
-        if result.baseline_scores is None or result.gaps is None:
+        gaps = sums.gaps_to_tell(result)
+        if result.baseline_scores is None or gaps is None:
             return own
-        base, gap = float(result.baseline_scores[t]), float(result.gaps[t])
+        base, gap = float(result.baseline_scores[t]), float(gaps[t])
         total = float(result.scores[t].nansum())
         return (
             f"{own} = baseline {terminal.number(base, signed=False)} + scores {terminal.number(total, signed=False)} "

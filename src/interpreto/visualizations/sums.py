@@ -6,10 +6,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import groupby
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from interpreto.attributions.result import Attribution
 from interpreto.text import find_elements
 from interpreto.types import Granularity, InferenceMode
 
+_ROUNDING = 1e-6  # of the larger number: a few last digits of float32
 _LINEAR = frozenset(
     {
         "AttnLRP",
@@ -26,6 +31,14 @@ _LINEAR = frozenset(
 )
 _LINEAR_TIMES_INPUT = frozenset({"Saliency", "SmoothGrad"})
 _LABELS = {Granularity.WORD: "word", Granularity.SENTENCE: "sentence", Granularity.TEXT: "answer"}
+
+
+def gaps_to_tell(result: Attribution) -> Float[Tensor, " t"] | None:
+    """What is left of additivity, `(t,)`: 0 where it is no more than the rounding of what is added up."""
+    if result.gaps is None or result.baseline_scores is None:
+        return None
+    added = torch.stack([result.baseline_scores, result.scores.nansum(dim=1)]).abs().nan_to_num(0.0, 0.0, 0.0)
+    return torch.where(result.gaps.abs() < _ROUNDING * added.amax(dim=0), 0.0, result.gaps)
 
 
 @dataclass(frozen=True, slots=True)
