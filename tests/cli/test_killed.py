@@ -13,13 +13,19 @@ from interpreto import Attribution
 from tests.cli.running import MODEL, json_lines, run
 
 N = 36
+# As from a terminal: what a shell starts in the background ignores interrupts, and so does what is started from there.
+COMMAND = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("interpreto", run_name="__main__", alter_sys=True)
+"""
 
 
 def started(words):
     """The command as a process of its own, which computes as this one does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
-        [sys.executable, "-m", "interpreto", *map(str, words)],
+        [sys.executable, "-c", COMMAND, *map(str, words)],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

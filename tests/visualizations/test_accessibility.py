@@ -56,11 +56,13 @@ def test_nothing_hinders_a_reader(show: Open, name: str, scheme: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     found = {}
     for number, state in enumerate(states(page)):
+        if number and scheme == "dark":  # the same markup as in light, in colours that the first state has shown
+            break
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
             picture = f"{name}-{scheme}-{width}{f'-{number}' if number else ''}.png"
             page.screenshot(path=SCREENSHOTS / picture, full_page=True)
-            if number == 0 or width == (WIDTHS[0] if scheme == "light" else WIDTHS[1]):
+            if number == 0 or width == WIDTHS[number % 2]:
                 found[f"{state}, {width} px"] = violations(page)
     assert {state: lines for state, lines in found.items() if lines} == {}
 
