@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbclient import NotebookClient
@@ -17,15 +18,16 @@ FOLDER = Path(__file__).parents[1] / "docs" / "tutorials"
 def run(path: Path) -> nbformat.NotebookNode:
     """The notebook with fresh outputs; where a cell fails, an error that shows it."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        # As JupyterLab does: pictures then share their code.
-        on_cell_start=lambda cell, cell_index: client.kc.session.metadata.update(cellId=cell["id"]),
-    )
-    client.execute()
+    with TemporaryDirectory() as folder:  # what a tutorial saves is left there
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            # As JupyterLab does: pictures then share their code.
+            on_cell_start=lambda cell, cell_index: client.kc.session.metadata.update(cellId=cell["id"]),
+        )
+        client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day
         # Progress and warnings of this machine are nobody's business.
