@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property
@@ -99,29 +98,21 @@ class ConceptFlow(SavedAsJson):
         n = len(self.concepts)
         return f"ConceptFlow({len(self.words.elements)} words, {n} concept{'s' * (n != 1)}, {self.weights!r:.200})"
 
-    def to_json(self) -> str:
-        """As one line of JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
         own = {"words": self.words.to_dict(), "weights": self.weights.to_dict()}
-        return json.dumps({"format": FORMAT, "kind": "concept flow", **own}, ensure_ascii=True, allow_nan=False)
+        return {"format": FORMAT, "kind": "concept flow", **own}
 
     @classmethod
-    def from_json(cls, text: str) -> ConceptFlow:
-        """The inverse of `to_json`.
+    def from_dict(cls, data: dict[str, Any]) -> ConceptFlow:
+        """The inverse of `to_dict`.
 
         Raises:
             InputError: Not a saved flow.
         """
-        try:
-            data = json.loads(text)
-            known = data["kind"] == "concept flow" and data["format"] == FORMAT
-            parts = {name: Attribution.from_json(json.dumps(data[name])) for name in ("words", "weights")}
-            if not known:
-                raise InputError(f"file: expected a concept flow of format {FORMAT}, got {data['kind']!r:.60}")
-            return cls(**parts)
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"file: expected the JSON of a concept flow, got {text!r:.60}") from error
+        if (data["kind"], data["format"]) != ("concept flow", FORMAT):
+            raise InputError(f"file: expected a concept flow of format {FORMAT}, got {data['kind']!r:.60}")
+        return cls(Attribution.from_dict(data["words"]), Attribution.from_dict(data["weights"]))
 
 
 @dataclass(frozen=True, eq=False)

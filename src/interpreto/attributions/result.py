@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from interpreto.errors import InputError, MissingExtraError
 from interpreto.model_wrapping import Readout, Target
+from interpreto.saving import SavedAsJson
 from interpreto.text import Element, Sample
 from interpreto.types import InferenceMode, Task
 
@@ -43,7 +43,7 @@ def _drawing() -> Callable[[Attribution], Any] | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(SavedAsJson):
     """How much each element of one text contributes to each target.
 
     Args:
@@ -67,6 +67,8 @@ class Attribution:
     Raises:
         InputError: Scores that do not have a row a target and a column an element.
     """
+
+    saved_as: ClassVar[str] = "an attribution"
 
     scores: Float[Tensor, "t g"]
     elements: tuple[Element, ...]
@@ -175,31 +177,6 @@ class Attribution:
             baseline_scores=_to_tensor(data["baseline_scores"]),
             std_errors=_to_tensor(data["std_errors"]),
         )
-
-    def to_json(self) -> str:
-        """As one line of JSON, exact to the last bit of float32."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Attribution:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: Not a saved attribution.
-        """
-        try:
-            return cls.from_dict(json.loads(text))
-        except InputError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise InputError(
-                f"file: expected the JSON of an attribution, as save() writes it, got {text!r:.60} ({problem:.120})"
-            ) from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the JSON to a file."""
-        Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:

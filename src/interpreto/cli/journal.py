@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from interpreto.errors import InputError, StoreError
+from interpreto.saving import write_whole
 
 FORMAT = 1
 
@@ -43,7 +43,7 @@ class Journal:
                 self._check(about)
                 self.done = self._found()
             if not self.done:  # nothing of another command can be lost
-                _write_whole(self._about, json.dumps(about, indent=1) + "\n")
+                write_whole(self._about, (json.dumps(about, indent=1) + "\n").encode(), "out")
             self.last = max(self.done, default=0)
             self._stream: IO[str] = path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
@@ -107,10 +107,3 @@ class Journal:
 def json_line(number: int, result: Mapping[str, Any]) -> str:
     """A result as one line of JSON, with the number of its line of the input."""
     return json.dumps({"line": number, **result}, ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole, or not at all."""
-    begun = path.with_name(path.name + ".new")
-    begun.write_text(text, encoding="utf-8")
-    os.replace(begun, path)

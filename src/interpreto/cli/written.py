@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interpreto.errors import InputError, MissingExtraError, StoreError
+from interpreto.errors import InputError, MissingExtraError
+from interpreto.saving import write_whole
 
 if TYPE_CHECKING:
     from interpreto.cli.explaining import Explained
@@ -83,10 +84,7 @@ def write_text(out: Path, text: str) -> None:
     Raises:
         StoreError: The file cannot be written.
     """
-    try:
-        out.write_bytes(text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise StoreError(f"out: {out} could not be written ({error}); take another place") from error
+    write_whole(out, text.encode("utf-8", "replace"), "out")
 
 
 def _cell(value: float | None) -> float | str:

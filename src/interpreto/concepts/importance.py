@@ -14,10 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from interpreto.concepts.concept_model import ConceptModel
-from interpreto.errors import InputError, MissingExtraError, StoreError, warn
+from interpreto.errors import InputError, MissingExtraError, warn
 from interpreto.model_wrapping import ModelWithSplitPoints
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation
 from interpreto.model_wrapping.split_points import SplitPoint
+from interpreto.saving import write_whole
 from interpreto.text import Sample
 from interpreto.types import InferenceMode, Task
 
@@ -285,10 +286,7 @@ class ConceptImportance:
         Raises:
             StoreError: The file cannot be written.
         """
-        try:
-            Path(path).write_text(json.dumps(self.to_dict()), encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{path}: could not be written ({error}); take another place") from error
+        write_whole(path, json.dumps(self.to_dict()).encode())
         return Path(path)
 
     @classmethod

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from interpreto.model_wrapping.activation_rows import ActivationRows
 from interpreto.model_wrapping.activations import ActivationGranularity, Activations, RowSources
 from interpreto.model_wrapping.extraction import Extraction
 from interpreto.model_wrapping.traits import Traits
+from interpreto.saving import replace_whole
 from interpreto.text import Sample
 
 try:
@@ -280,7 +280,7 @@ def _extract(
             metadata = {"first": str(first), "last": str(last), "digest": _digest(items[first:last])}
             path = folder / f"shard-{number:06d}.safetensors"
             with _written(folder, f"the activations of the first {first} texts"):
-                _replace(path, lambda place, t=tensors, m=metadata: save_file(t, place, m))  # type: ignore[misc]
+                replace_whole(path, lambda place, t=tensors, m=metadata: save_file(t, place, m))  # type: ignore[misc]
             bar.update(len(chunk))
     with _written(folder, "everything"):
         _describe(folder, {**about, "n_inputs": len(items)})
@@ -289,7 +289,7 @@ def _extract(
 
 def _describe(folder: Path, about: dict[str, Any]) -> None:
     text = json.dumps(about, indent=1)
-    _replace(folder / _ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
+    replace_whole(folder / _ABOUT, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _tensors(found: Activations, points: Mapping[str, str], dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -338,23 +338,6 @@ def fingerprint(traits: Traits) -> str:
     backend: Any = traits.tokenizer.backend_tokenizer
     found.update(backend.to_str().encode())
     return found.hexdigest()[:32]
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside its place and move it there in one step, so that it is there whole or not at all."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        write(draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
-from interpreto.errors import InputError, MissingExtraError, StoreError
+from interpreto.errors import InputError, MissingExtraError
+from interpreto.saving import write_whole
 from interpreto.visualizations.blocks import Block
 
 
@@ -38,11 +38,4 @@ def save(path: str | Path, title: str, html: Callable[[], str], blocks: Callable
         raise InputError(
             f"path: a plot is saved as .html, .png or .svg, got {path.name!r}; text is what plot.text() returns"
         )
-    existed = path.exists()
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        if not existed:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-        raise StoreError(f"path: {path} could not be written ({error}); take another place") from error
+    write_whole(path, data)

@@ -22,7 +22,8 @@ from torch import Tensor
 from interpreto.attributions.exchange.foreign import UNKNOWN, scored_output
 from interpreto.attributions.exchange.tables import as_results
 from interpreto.attributions.result import Attribution
-from interpreto.errors import InputError, StoreError
+from interpreto.errors import InputError
+from interpreto.saving import write_whole
 from interpreto.types import Task
 
 _OUTPUT = ("inseq.data.attribution", "FeatureAttributionOutput")
@@ -61,10 +62,7 @@ def to_inseq(results: Attribution | Iterable[Attribution], path: str | Path) -> 
     }
     sequences = [_sequence(result, f"results[{k}]") for k, result in enumerate(found)]
     data = _instance(_OUTPUT, {"sequence_attributions": sequences, "step_attributions": None, "info": info})
-    try:
-        Path(path).write_text(json.dumps(data), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{path}: could not be written ({error}); take another place") from error
+    write_whole(path, json.dumps(data).encode())
     return Path(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -223,27 +222,6 @@ class ConceptCards(Mapping[int, ConceptCard], SavedAsJson):
             )
         cards = tuple(_card_from_dict(card) for card in data["cards"])
         return cls(cards, _whole(data["n_rows"]), _whole(data["nb_concepts"]), dict(data["settings"]))
-
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> ConceptCards:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: No saved cards.
-        """
-        try:
-            return cls.from_dict(json.loads(text))
-        except InputError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise InputError(
-                f"file: expected the JSON of cards of concepts, as save() writes it, got {text!r:.60} ({problem:.120})"
-            ) from error
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a concept.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -195,27 +194,6 @@ class OutputReadings(Mapping[int, OutputReading], SavedAsJson):
         if not all(reading.lists for reading in readings):
             raise InputError("file: expected at least one list of tokens a concept, got none")
         return cls(readings, _text(data["method"]), dict(data["settings"]))
-
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> OutputReadings:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: No saved readings.
-        """
-        try:
-            return cls.from_dict(json.loads(text))
-        except InputError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise InputError(
-                f"file: expected the JSON of output readings, as save() writes it, got {text!r:.60} ({problem:.120})"
-            ) from error
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a token, columns `concept, list, rank, text, id, weight, error`.

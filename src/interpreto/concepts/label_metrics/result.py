@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -190,27 +189,6 @@ class LabelScores(Mapping[int, ConceptScore], SavedAsJson):
         )
         usage = Usage(**{name: _whole(count) for name, count in data["usage"].items()})
         return cls(scores, _text(data["metric"]), dict(data["settings"]), usage)
-
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> LabelScores:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: No saved scores.
-        """
-        try:
-            return cls.from_dict(json.loads(text))
-        except InputError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise InputError(
-                f"file: expected the JSON of scores of labels, as save() writes it, got {text!r:.60} ({problem:.120})"
-            ) from error
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a concept.

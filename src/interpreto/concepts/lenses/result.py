@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -172,24 +171,6 @@ class LensResult(SavedAsJson):
             settings=settings,
             **tensors,
         )
-
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> LensResult:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: No saved result of a lens.
-        """
-        try:
-            return cls.from_dict(json.loads(text))
-        except InputError:
-            raise
-        except (ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"file: expected the JSON of a lens, got {text!r:.60} ({error!s:.80})") from error
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a layer and position.

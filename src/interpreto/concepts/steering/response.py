@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -122,27 +121,6 @@ class DoseResponse(SavedAsJson):
             effects=tuple(_effects(own) for own in _list(data["effects"])),
             settings=dict(data["settings"]),
         )
-
-    def to_json(self) -> str:
-        """As one line of JSON, exact to the last bit."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> DoseResponse:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: No saved dose response.
-        """
-        try:
-            return cls.from_dict(json.loads(text))
-        except InputError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise InputError(
-                f"file: expected the JSON of a dose response, as save() writes it, got {text!r:.60} ({problem:.120})"
-            ) from error
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a strength and figure: `strength, figure, mean, std_error, n_texts`; the clean model's is NaN.

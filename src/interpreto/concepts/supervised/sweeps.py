@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -79,38 +78,29 @@ class ProbeSweep(SavedAsJson):
         """The probe with the highest held-out accuracy, the first of equals; chosen so, it is a little too good."""
         return max(self.rows, key=lambda row: row.report.accuracy)
 
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(
-            {
-                "kind": "probe sweep",
-                "format": _FORMAT,
-                "granularity": self.granularity,
-                "n_texts": self.n_texts,
-                "rows": [{"split_point": row.split_point, "report": row.report.to_dict()} for row in self.rows],
-            },
-            allow_nan=False,
-        )
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
+        return {
+            "kind": "probe sweep",
+            "format": _FORMAT,
+            "granularity": self.granularity,
+            "n_texts": self.n_texts,
+            "rows": [{"split_point": row.split_point, "report": row.report.to_dict()} for row in self.rows],
+        }
 
     @classmethod
-    def from_json(cls, text: str) -> ProbeSweep:
-        """The inverse of `to_json`.
+    def from_dict(cls, data: dict[str, Any]) -> ProbeSweep:
+        """The inverse of `to_dict`.
 
         Raises:
-            InputError: Not a saved sweep, or one of another format.
+            ValueError: Not a saved sweep, or one of another format.
         """
-        try:
-            data = json.loads(text)
-            if (data["kind"], data["format"]) != ("probe sweep", _FORMAT):
-                raise ValueError(f"{data['kind']!r:.40} of format {data['format']!r:.40}")
-            rows = tuple(
-                SweepRow(str(row["split_point"]), ProbeReport.from_dict(row["report"])) for row in data["rows"]
-            )
-            if not rows:
-                raise ValueError("no rows")
-            return cls(rows, ActivationGranularity(data["granularity"]).value, int(data["n_texts"]))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise InputError(f"file: expected the JSON of a probe sweep, got {text!r:.60} ({error!r:.120})") from error
+        if (data["kind"], data["format"]) != ("probe sweep", _FORMAT):
+            raise ValueError(f"{data['kind']!r:.40} of format {data['format']!r:.40}")
+        rows = tuple(SweepRow(str(row["split_point"]), ProbeReport.from_dict(row["report"])) for row in data["rows"])
+        if not rows:
+            raise ValueError("no rows")
+        return cls(rows, ActivationGranularity(data["granularity"]).value, int(data["n_texts"]))
 
     def to_pandas(self) -> pandas.DataFrame:
         """One line a probe.
