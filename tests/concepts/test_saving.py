@@ -40,7 +40,7 @@ def test_loaded_concepts_are_the_same(concepts, split, tmp_path):
 
 
 def test_a_failed_save_keeps_what_was_there(concepts, tmp_path, monkeypatch):
-    from interpreto.concepts import concept_model
+    from interpreto.concepts import tensor_folder
 
     folder = concepts.save(tmp_path / "c")
 
@@ -48,10 +48,11 @@ def test_a_failed_save_keeps_what_was_there(concepts, tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(concept_model, "save_file", full)
+    monkeypatch.setattr(tensor_folder, "save_file", full)
     with pytest.raises(StoreError, match="No space left"):
         concepts.save(folder)
     assert torch.equal(RandomConcepts.load(folder).dictionary, concepts.dictionary)
+    assert not list(folder.glob("*.part"))
 
 
 def test_what_cannot_be_loaded_is_refused(concepts, split, tmp_path):

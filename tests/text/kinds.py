@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
-from transformers.tokenization_python import PreTrainedTokenizer
+from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from tests.tiny import LINES, byte_bpe, metaspace, wordpiece
 

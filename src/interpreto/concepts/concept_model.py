@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from interpreto.errors import InputError, StoreError
+from interpreto.concepts.tensor_folder import TensorFolder
+from interpreto.errors import InputError
 
 Self = TypeVar("Self", bound="ConceptModel")
 
@@ -87,17 +85,8 @@ def save_concept_model(model: ConceptModel, folder: Path, about: dict[str, Any])
     Raises:
         StoreError: The folder cannot be written; concepts that were saved there before are still whole.
     """
-    tensors = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in model.tensors().items()}
-    text = json.dumps({"concept_model": type(model).__name__, "settings": model.settings(), **about}, indent=1)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        drafts = [folder / f"{name}.part" for name in (_TENSORS, _ABOUT)]
-        save_file(tensors, drafts[0])
-        drafts[1].write_text(text, encoding="utf-8")
-        for draft in drafts:
-            draft.replace(draft.with_suffix(""))
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"{folder}: could not be written ({error}); make room, or take another folder") from error
+    settings = {"concept_model": type(model).__name__, "settings": model.settings(), **about}
+    _FILES.write(folder, model.tensors(), settings)
 
 
 def load_concept_model(kinds: tuple[type[ConceptModel], ...], folder: Path) -> tuple[ConceptModel, dict[str, Any]]:
@@ -113,16 +102,11 @@ def load_concept_model(kinds: tuple[type[ConceptModel], ...], folder: Path) -> t
     Raises:
         InputError: Nothing there, a damaged file, or a model of another kind.
     """
+    tensors, about = _FILES.read(folder)
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        tensors = load_file(folder / _TENSORS)
-        name, settings = about["concept_model"], about["settings"]
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: expected a folder with saved concepts, no file {error.filename}") from None
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, OSError) as error:
-        raise InputError(
-            f"{folder}: expected saved concepts, got a damaged file ({error}); fit and save again"
-        ) from error
+        name, settings = about["concept_model"], dict(about["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _FILES.damaged(folder, repr(error)) from error
     known = {kind.__name__: kind for kind in kinds}
     if name not in known:
         raise InputError(f"{folder}: expected one of {sorted(known)}, got a saved {name}; load it with its own class")
@@ -132,4 +116,4 @@ def load_concept_model(kinds: tuple[type[ConceptModel], ...], folder: Path) -> t
         raise InputError(f"{folder}: expected the tensors and settings of {name}, got others ({error})") from error
 
 
-_TENSORS, _ABOUT = "concept_model.safetensors", "concepts.json"
+_FILES = TensorFolder("concept_model.safetensors", "concepts.json", "saved concepts")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from interpreto.concepts.cards.result import Histogram
+from interpreto.errors import InputError
 
 _BINS = 64  # to either side of 0; at least half of those on the larger side are used
 
@@ -71,20 +72,30 @@ class Activity:
     """
 
     def __init__(self, concepts: list[int], nb_concepts: int, correlated: bool) -> None:
-        self.n_rows = 0
-        self.active = np.zeros(len(concepts), np.int64)
-        self.largest = np.zeros(len(concepts), np.float32)
-        self.histograms = Histograms(len(concepts))
+        self.n_rows: int = 0
+        self.active: Int64[ndarray, " m"] = np.zeros(len(concepts), np.int64)
+        self.largest: Float32[ndarray, " m"] = np.zeros(len(concepts), np.float32)
+        self.histograms: Histograms = Histograms(len(concepts))
         self._concepts = concepts
         self._of_active = np.zeros(len(concepts))
         self._sums, self._squares = np.zeros(nb_concepts), np.zeros(nb_concepts)
         self._products = np.zeros((len(concepts), nb_concepts)) if correlated else None
 
     def add(self, codes: Float[Tensor, "b c"]) -> None:
-        """See some more rows."""
+        """See some more rows.
+
+        Raises:
+            InputError: A code that is NaN or infinite.
+        """
         if not len(codes):
             return
         codes = codes.float().cpu()
+        wrong = (~torch.isfinite(codes)).nonzero()
+        if len(wrong):
+            raise InputError(
+                f"inputs: expected codes that are numbers, got {codes[tuple(wrong[0])]} for concept {int(wrong[0, 1])}; "
+                "leave that text out, or look at the concepts' dictionary"
+            )
         own = codes[:, self._concepts]
         self.n_rows += len(codes)
         self.active += (own > 0).sum(dim=0).numpy()

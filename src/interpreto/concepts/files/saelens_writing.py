@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from interpreto.concepts.base import ConceptExplainer
@@ -21,7 +18,8 @@ from interpreto.concepts.sparse_autoencoders.jump_relu import JumpReLUSAE
 from interpreto.concepts.sparse_autoencoders.matching_pursuit import MatchingPursuitSAE
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import LinearSparseAutoencoder, SparseAutoencoder
 from interpreto.concepts.sparse_autoencoders.top_k import TopKSAE
-from interpreto.errors import InputError, StoreError
+from interpreto.concepts.tensor_folder import TensorFolder
+from interpreto.errors import InputError
 
 
 def save_saelens(concept_explainer: ConceptExplainer, folder: str | Path, *, model_name: str | None = None) -> Path:
@@ -65,15 +63,7 @@ def save_saelens(concept_explainer: ConceptExplainer, folder: str | Path, *, mod
         "metadata": _metadata(concept_explainer, model_name),
     }
     place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        drafts = [place / f"{name}.part" for name in (WEIGHTS, SETTINGS)]
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, drafts[0])
-        drafts[1].write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        for draft in drafts:
-            draft.replace(draft.with_suffix(""))
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"{folder}: could not be written ({error}); make room, or take another folder") from error
+    _FILES.write(place, tensors, settings)
     return place
 
 
@@ -125,3 +115,6 @@ def _metadata(explainer: ConceptExplainer, model_name: str | None) -> dict[str, 
         "hook_name": f"blocks.{point.name}.hook_resid_post" if block else point.name,
         "hf_hook_name": f"{point.path}.{'input' if point.entering else 'output'}",
     }
+
+
+_FILES = TensorFolder(WEIGHTS, SETTINGS, "a sparse autoencoder of SAELens")

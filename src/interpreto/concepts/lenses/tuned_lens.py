@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from math import ceil
@@ -11,15 +10,14 @@ from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from interpreto.concepts.lenses.logit_lens import check_split
 from interpreto.concepts.lenses.reading import States, answers, divergence, names_of, positions_at_once, read, states_of
 from interpreto.concepts.lenses.result import LensResult
-from interpreto.errors import InputError, StoreError, check_count
+from interpreto.concepts.tensor_folder import TensorFolder
+from interpreto.errors import InputError, check_count
 from interpreto.model_wrapping import ModelWithSplitPoints
 from interpreto.model_wrapping.hooks import untouched
 from interpreto.model_wrapping.unembedding import Unembedding
@@ -255,16 +253,7 @@ class TunedLens:
             "k": self.k,
             "report": None if self.report is None else _report_to_dict(self.report),
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            drafts = [folder / f"{name}.part" for name in (_TENSORS, _ABOUT)]
-            tensors = {"weights": self.weights, "biases": self.biases}
-            save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, drafts[0])
-            drafts[1].write_text(json.dumps(about, indent=1), encoding="utf-8")
-            for draft in drafts:
-                draft.replace(draft.with_suffix(""))
-        except (OSError, SafetensorError) as error:
-            raise StoreError(f"{folder}: could not be written ({error}); make room, or take another folder") from error
+        _FILES.write(folder, {"weights": self.weights, "biases": self.biases}, about)
         return folder
 
     @classmethod
@@ -279,25 +268,22 @@ class TunedLens:
             InputError: Nothing there, a damaged file, or a lens of other split points.
         """
         folder = Path(folder)
+        tensors, about = _FILES.read(folder)
         try:
-            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            tensors = load_file(folder / _TENSORS)
             if about["kind"] != "tuned lens" or about["format"] != FORMAT:
                 raise InputError(f"{folder}: expected a tuned lens of format {FORMAT}, got {about['kind']!r:.60}")
             layers, report = tuple(str(layer) for layer in about["layers"]), about["report"]
             found = None if report is None else _report_from_dict(report)
             weights, biases, k = tensors["weights"], tensors["biases"], about["k"]
-        except FileNotFoundError as error:
-            raise InputError(f"{folder}: expected a folder with a saved lens, no file {error.filename}") from None
         except InputError:
             raise
-        except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-            raise InputError(f"{folder}: expected a saved lens, got a damaged file ({error})") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _FILES.damaged(folder, repr(error)) from error
         device = model_with_split_points.traits.device
         return cls(model_with_split_points, layers, weights.to(device), biases.to(device), k=k, report=found)
 
 
-_TENSORS, _ABOUT = "translators.safetensors", "lens.json"
+_FILES = TensorFolder("translators.safetensors", "lens.json", "a saved lens")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from math import isfinite
@@ -29,6 +28,7 @@ from interpreto.model_wrapping.readers import places_of, shaped
 from interpreto.model_wrapping.scorer import Scorer
 from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.model_wrapping.targets import class_targets, split_targets
+from interpreto.saving import SavedAsJson
 from interpreto.text import Element, Sample
 from interpreto.types import InferenceMode, Task
 
@@ -85,7 +85,7 @@ def _compared(f: Float[Tensor, " n"], r: Float[Tensor, " n"]) -> str:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompletenessResult:
+class CompletenessResult(SavedAsJson):
     """How complete concepts are. Accuracies are shares of the held-out texts, and so is what the error is over.
 
     Args:
@@ -102,6 +102,8 @@ class CompletenessResult:
         n_held_out: How many the accuracies are of.
         seed: Of everything random.
     """
+
+    saved_as: ClassVar[str] = "a completeness"
 
     accuracy: float
     accuracy_decode: float
@@ -139,28 +141,27 @@ class CompletenessResult:
             f"{self.eta_around:.3f}; {self.n_held_out} texts)"
         )
 
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        return json.dumps({"kind_of_file": "completeness", "format": FORMAT, **asdict(self)}, allow_nan=False)
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
+        return {"kind_of_file": "completeness", "format": FORMAT, **asdict(self)}
 
     @classmethod
-    def from_json(cls, text: str) -> CompletenessResult:
-        """The inverse of `to_json`.
+    def from_dict(cls, data: dict[str, Any]) -> CompletenessResult:
+        """The inverse of `to_dict`.
 
         Raises:
             InputError: Not a saved result, or one of another format.
         """
-        try:
-            data = json.loads(text)
-            if (data["kind_of_file"], data["format"]) != ("completeness", FORMAT):
-                raise ValueError(f"{data['kind_of_file']!r:.40} of format {data['format']!r:.40}")
-            whole = {f.name for f in fields(cls) if f.type == "int"}
-            found = cls(**{f.name: _number(data[f.name], whole=f.name in whole) for f in fields(cls)})
-            if not found.accuracy_model > found.accuracy_guess:
-                raise ValueError("a model that is no better than a guess")
-            return found
-        except (ValueError, TypeError, LookupError) as error:
-            raise InputError(f"file: expected the JSON of a completeness, got {text!r:.60} ({error!r:.120})") from error
+        if (data["kind_of_file"], data["format"]) != ("completeness", FORMAT):
+            raise InputError(
+                f"file: expected the JSON of a completeness of format {FORMAT}, got {data['kind_of_file']!r:.40} of "
+                f"format {data['format']!r:.40}"
+            )
+        whole = {f.name for f in fields(cls) if f.type == "int"}
+        found = cls(**{f.name: _number(data[f.name], whole=f.name in whole) for f in fields(cls)})
+        if not found.accuracy_model > found.accuracy_guess:
+            raise InputError("file: expected the JSON of a completeness, got a model that is no better than a guess")
+        return found
 
 
 def _number(value: Any, *, whole: bool) -> Any:

@@ -1,9 +1,11 @@
-"""Correlations of codes whose means are far from 0."""
+"""How codes are counted and summed: means far from 0, and codes that are no numbers."""
 
 import numpy as np
+import pytest
 import torch
 
 from interpreto.concepts.cards.activity import Activity
+from interpreto.errors import InputError
 
 
 def test_correlations_of_far_means_are_those_of_numpy():
@@ -14,3 +16,11 @@ def test_correlations_of_far_means_are_those_of_numpy():
     for block in codes.split(500):
         activity.add(block)
     assert np.allclose(activity.correlations(0), np.corrcoef(codes.double().T)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_codes_that_are_no_numbers_are_refused(value):
+    codes = torch.zeros(3, 4)
+    codes[1, 2] = value
+    with pytest.raises(InputError, match=r"got -?(inf|nan) for concept 2"):
+        Activity([0], 4, True).add(codes)

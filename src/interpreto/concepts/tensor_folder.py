@@ -1,0 +1,79 @@
+"""A folder with tensors beside plain values: written as a whole, read without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from interpreto.errors import InputError, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFolder:
+    """Two files: tensors as safetensors, everything else as JSON.
+
+    Args:
+        tensors: Name of the one.
+        about: Name of the other.
+        holds: What a folder of this kind holds, for errors.
+    """
+
+    tensors: str
+    about: str
+    holds: str
+
+    def write(self, folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Write both, and move them to their places only when both are there.
+
+        Args:
+            folder: Made if it is not there.
+            tensors: By name.
+            about: Ready for JSON.
+
+        Raises:
+            StoreError: The folder cannot be written; what was saved there before is still whole.
+        """
+        apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        text = json.dumps(about, indent=1) + "\n"
+        drafts = [folder / f"{name}.part" for name in (self.tensors, self.about)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                save_file(apart, drafts[0])
+                drafts[1].write_text(text, encoding="utf-8")
+                for draft in drafts:
+                    draft.replace(draft.with_suffix(""))
+            finally:
+                for draft in drafts:
+                    draft.unlink(missing_ok=True)
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"{folder}: could not be written ({error}); make room, or take another folder") from error
+
+    def read(self, folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors, and everything else.
+
+        Raises:
+            InputError: Nothing there, or a damaged file.
+        """
+        try:
+            about = json.loads((folder / self.about).read_text(encoding="utf-8"))
+            tensors = load_file(folder / self.tensors)
+        except FileNotFoundError as error:
+            missing = next(name for name in (self.about, self.tensors) if not (folder / name).is_file())
+            raise InputError(f"{folder}: expected a folder with {self.holds}, no file {missing}") from error
+        except (SafetensorError, ValueError, RecursionError, OSError) as error:
+            raise self.damaged(folder, error) from error
+        if not isinstance(about, dict):
+            raise self.damaged(folder, f"{self.about} is no object")
+        return tensors, about
+
+    def damaged(self, folder: Path, problem: object) -> InputError:
+        """The error of files that do not hold what they should."""
+        return InputError(f"{folder}: expected {self.holds}, got a damaged file ({problem}); save them again")
