@@ -92,9 +92,10 @@ class Activity:
         codes = codes.float().cpu()
         wrong = (~torch.isfinite(codes)).nonzero()
         if len(wrong):
+            row, concept = wrong[0].tolist()
             raise InputError(
-                f"inputs: expected codes that are numbers, got {codes[tuple(wrong[0])]} for concept {int(wrong[0, 1])}; "
-                "leave that text out, or look at the concepts' dictionary"
+                f"inputs: expected codes that are numbers, got {float(codes[row, concept])} for concept {concept}; leave "
+                "that text out, or look at the concepts' dictionary"
             )
         own = codes[:, self._concepts]
         self.n_rows += len(codes)
