@@ -94,8 +94,8 @@ class Activity:
         if len(wrong):
             row, concept = wrong[0].tolist()
             raise InputError(
-                f"inputs: expected codes that are numbers, got {float(codes[row, concept])} for concept {concept}; leave "
-                "that text out, or look at the concepts' dictionary"
+                f"inputs: expected codes that are numbers, got {float(codes[row, concept])} for concept {concept}; "
+                "leave that text out, or look at the concepts' dictionary"
             )
         own = codes[:, self._concepts]
         self.n_rows += len(codes)
