@@ -10,8 +10,10 @@ import torch
 
 from interpreto.concepts import NeuronsAsConcepts, PCAConcepts
 from interpreto.concepts.concept_model import ConceptModel
-from interpreto.concepts.metrics import completeness as module
 from interpreto.concepts.metrics.completeness import Completeness, CompletenessResult, completeness
+from interpreto.concepts.metrics.completeness.metric import three_parts
+from interpreto.concepts.metrics.completeness.spliced import Spliced
+from interpreto.concepts.metrics.completeness.state_map import Lesson, Spread, StateMap
 from interpreto.errors import InputError, NotFittedError
 from interpreto.model_wrapping import ModelWithSplitPoints
 from tests.concepts.simple import RandomConcepts
@@ -134,7 +136,7 @@ def test_decoding_by_hand(split):
     found = Completeness(concepts, "all_tokens", trained=False)(TEXTS)
     own = predicted(split)
     sources = split.samples(TEXTS)
-    training, validation, held = module._parts(sources, own, 0.4, 0.2, 0)
+    training, validation, held = three_parts(sources, own, 0.4, 0.2, 0)
     assert (found.n_training, found.n_validation, found.n_held_out) == (len(training), len(validation), len(held))
 
     def answers(change):
@@ -200,7 +202,7 @@ def test_gradients_are_those_of_the_definition(granularity):
     metric = Completeness(concepts, granularity)
     texts, classes = TEXTS[:5], torch.tensor([0, 1, 2, 1, 0])
     lesson = lesson_of(metric, texts, classes)
-    spread = module._Spread.of(concepts, lesson.spliced, torch.arange(5))
+    spread = Spread.of(concepts, lesson.spliced, torch.arange(5))
     rows = split.get_activations(texts, granularity)["0"].double()
     torch.testing.assert_close(spread.row_mean.double(), rows.mean(dim=0), rtol=1e-5, atol=1e-5)
     assert spread.unit == pytest.approx(float(rows.var(dim=0, correction=0).mean().sqrt()), rel=1e-5)
@@ -208,7 +210,7 @@ def test_gradients_are_those_of_the_definition(granularity):
     spreads = codes.std(dim=0, correction=0)
     least = 0.1 * spreads.square().mean().sqrt()  # concepts that hardly vary are not blown up
     torch.testing.assert_close(spread.code_spread, spreads.clamp(min=least), rtol=1e-3, atol=1e-3)
-    start = module._StateMap.begin(concepts.concept_model, spread, 7, 0)
+    start = StateMap.begin(concepts.concept_model, spread, 7, 0)
     torch.testing.assert_close(start(codes), concepts.decode(codes))
     rng = torch.Generator().manual_seed(0)
     w1, b1, w2, b2 = weights = tuple(
@@ -249,9 +251,9 @@ def lesson_of(metric, texts, classes):
     explainer = metric.concept_explainer
     split = explainer.split
     extraction = split.extraction(metric.activation_granularity, metric.aggregation)
-    spliced = module._Spliced.of(split, explainer.point, extraction, split.samples(texts), 3)
+    spliced = Spliced.of(split, explainer.point, extraction, split.samples(texts), 3)
     everything = torch.arange(len(texts))
-    return module._Lesson(explainer, spliced, classes, everything, everything)
+    return Lesson(explainer, spliced, classes, everything, everything)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -305,7 +307,7 @@ def test_the_three_parts():
     sources = split_model().samples([*TEXTS[:90], *TEXTS[:30]])
     classes = torch.tensor([k % 90 % 3 for k in range(120)])
     for seed in range(5):
-        parts = module._parts(sources, classes, 0.4, 0.2, seed)
+        parts = three_parts(sources, classes, 0.4, 0.2, seed)
         assert sorted(torch.cat(parts).tolist()) == list(range(120))
         owner = torch.zeros(120)
         for number, part in enumerate(parts):
@@ -314,7 +316,7 @@ def test_the_three_parts():
         for label in range(3):
             alone = [int((classes[part[part < 90]] == label).sum()) for part in parts]
             assert np.abs(np.array(alone) - [12, 6, 12]).max() <= 1
-    assert not torch.equal(parts[2], module._parts(sources, classes, 0.4, 0.2, 0)[2])
+    assert not torch.equal(parts[2], three_parts(sources, classes, 0.4, 0.2, 0)[2])
 
 
 def test_the_error_is_that_of_a_ratio():
