@@ -29,8 +29,9 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(VENV)/dev
+types: $(VENV)/dev ## the package's types, and the examples' as a user's checker sees them
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 wheel: $(VENV)/dev ## build the wheel and the sdist, install each alone in an empty environment, and draw a page from it
 	rm -rf dist $(VENV)-wheel

@@ -182,6 +182,12 @@ def choose(faithful: dict[str, Any], plausible: dict[str, Any]) -> str:
     )
 
 
+def compat(report: list[dict]) -> str:
+    """With which releases the tests were run."""
+    lines = [[*row["versions"], row["result"]] for row in report]
+    return table(["Python", "transformers", "torch", "numpy", "tests"], lines) + "\n"
+
+
 def main() -> None:
     makers = {"faithfulness": faithfulness, "plausibility": plausibility, "concepts": concepts}
     for name, make in {**makers, "planted_dictionaries": planted, "speed": speed}.items():
@@ -192,12 +198,16 @@ def main() -> None:
         (DOCS / f"{name}.md").write_text(make(json.loads(file.read_text())), encoding="utf-8")
         print(f"wrote docs/{name}.md")
     reports = [json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("faithfulness", "plausibility")]
-    page = DOCS / "choose.md"
-    before, rest = page.read_text(encoding="utf-8").split("<!-- table: python benchmarks/tables.py -->")
-    after = rest.split("<!-- end of table -->")[1]
-    marks = "<!-- table: python benchmarks/tables.py -->", "<!-- end of table -->"
-    page.write_text(f"{before}{marks[0]}\n\n{choose(*reports)}\n{marks[1]}{after}", encoding="utf-8")
-    print("wrote the table of docs/choose.md")
+    fill(DOCS / "choose.md", choose(*reports))
+    fill(DOCS.parent / "README.md", compat(json.loads((HERE / "results" / "compat.json").read_text())))
+
+
+def fill(page: Path, text: str) -> None:
+    """Put a table where its marks are on a page."""
+    begin, end = "<!-- table: python benchmarks/tables.py -->", "<!-- end of table -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    print(f"wrote the table of {page.name}")
 
 
 if __name__ == "__main__":

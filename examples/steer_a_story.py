@@ -58,7 +58,8 @@ def main() -> None:
 
     def story() -> str:
         written = model.generate(**tokenizer(OPENING, return_tensors="pt"), max_new_tokens=30, do_sample=False)
-        return " ".join(tokenizer.decode(written[0], skip_special_tokens=True).split())
+        (text,) = tokenizer.batch_decode(written, skip_special_tokens=True)
+        return " ".join(text.split())
 
     # 1. Add a direction while the model writes
     steering = Steering(split)

@@ -21,8 +21,8 @@ OPENING = "One day, Sue went to the park. She played with her"
 model, tokenizer = load("stories")
 prompt = Segments.join(DOCUMENTS, after=OPENING)
 ids = tokenizer("".join(DOCUMENTS) + OPENING, return_tensors="pt")
-written = model.generate(**ids, max_new_tokens=4, do_sample=False)[0, ids["input_ids"].shape[1] :]
-answer = tokenizer.decode(written)
+written = model.generate(**ids, max_new_tokens=4, do_sample=False)[:, ids["input_ids"].shape[1] :]
+(answer,) = tokenizer.batch_decode(written)
 print(f"{OPENING} ... {answer.strip()}\n")
 
 (cited,) = ContextCite(model, tokenizer)(prompt, answer)

@@ -22,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / ".work" / "compat"
 TORCH = "torch==2.13.0"
+EXTRAS = "bench,data,viz"
+TOOLS = ("accelerate", "beartype", "html5lib", "peft", "protobuf", "pytest", "pytest-xdist", "sentencepiece")
 TELL = (
     "import json, platform, interpreto, numpy, torch, transformers;"
     "print(json.dumps([platform.python_version(), transformers.__version__, torch.__version__, numpy.__version__]))"
@@ -44,7 +46,7 @@ class Release:
 
 
 RELEASES = (
-    Release("oldest", "3.10", ("transformers==4.46.0",)),
+    Release("oldest", "3.10", ("transformers==5.0.0",)),
     Release("python-3.10", "3.10"),
     Release("python-3.11", "3.11"),
     Release("python-3.12", "3.12"),
@@ -53,10 +55,10 @@ RELEASES = (
 
 
 def find_python(version: str) -> str | None:
-    """An interpreter of this version: on the path, or where pyenv keeps them."""
+    """An interpreter of this version: where pyenv keeps them, whose names on the path need not run, or on the path."""
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = sorted(kept.glob(f"{version}.*/bin/python"))
-    return shutil.which(f"python{version}") or (str(found[-1]) if found else None)
+    return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
 def try_release(release: Release, arguments: list[str]) -> dict[str, object]:
@@ -71,8 +73,7 @@ def try_release(release: Release, arguments: list[str]) -> dict[str, object]:
         subprocess.run([interpreter, "-m", "venv", str(place)], check=True)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, TORCH], check=True)
-        tools = ["pytest", "pytest-xdist", "beartype"]
-        subprocess.run([*install, "-e", f"{ROOT}[data,viz]", *tools, *release.packages], check=True)
+        subprocess.run([*install, "-e", f"{ROOT}[{EXTRAS}]", *TOOLS, *release.packages], check=True)
         (place / "done").touch()
     versions = json.loads(subprocess.run([python, "-c", TELL], check=True, capture_output=True, text=True).stdout)
     start = time.monotonic()

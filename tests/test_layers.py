@@ -8,13 +8,14 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "interpreto"
 LAYERS = [
     {"errors", "types"},
-    {"saving"},
+    {"saving", "text_files"},
     {"text"},
     {"model_wrapping"},
     {"attributions", "concepts"},
     {"flows"},
     {"visualizations"},
     {"demo"},
+    {"loading"},
     {"gallery"},
     {"cli"},
     {"__main__"},

@@ -114,6 +114,28 @@ def test_save_and_load(tmp_path):
     assert (tmp_path / "result.json").read_bytes().endswith(b"}\n")
 
 
+def test_many_in_one_file(tmp_path):
+    path = tmp_path / "results.jsonl"
+    results = [example(), example(method="Other"), example(settings={"text": "a\u2028b\r\nc"})]
+    lines = [json.dumps({"line": 2 * k + 1, **result.to_dict()}) for k, result in enumerate(results)]
+    path.write_text("\n\n".join(lines) + "\n")
+    assert [one.to_json() for one in Attribution.load_all(path)] == [one.to_json() for one in results]
+    with pytest.raises(InputError, match=r"^file: expected one saved attribution, got several .*load_all"):
+        Attribution.load(path)
+    results[0].save(path)
+    assert [one.to_json() for one in Attribution.load_all(str(path))] == [results[0].to_json()]
+    path.write_text(json.dumps(results[0].to_dict(), indent=1))
+    assert [one.to_json() for one in Attribution.load_all(path)] == [results[0].to_json()]
+    path.write_text("\n")
+    assert Attribution.load_all(path) == []
+    for damaged in ("{", "5", lines[0][:50], '{"kind": "concepts"}', changed(format=FORMAT + 1), "\udcff"):
+        path.write_bytes(f"{lines[0]}\n\n{damaged}\n{lines[1]}".encode(errors="surrogateescape"))
+        with pytest.raises(InputError, match=r"^file: line 3: expected .*, got"):
+            Attribution.load_all(path)
+    with pytest.raises(FileNotFoundError):
+        Attribution.load_all(tmp_path / "missing")
+
+
 def changed(**changes):
     return json.dumps({**example().to_dict(), **changes})
 

@@ -2,12 +2,16 @@
 
 import csv
 import io
+import re
 
 import pytest
 import torch
 
 from interpreto import Attribution, Contrast, KernelShap, Occlusion, Saliency
+from interpreto.cli.explaining import Explaining
+from interpreto.cli.texts import Damaged, Line, OnError
 from interpreto.demo import load
+from interpreto.errors import InputError, ModelError
 from tests.cli.running import ANGRY, LOVING, MODEL, SCARED, error_of, json_lines, run
 
 QUICK = ("--method", "occlusion")
@@ -110,19 +114,19 @@ def test_files(tmp_path):
 def test_damaged_lines(tmp_path):
     too_long = "word " * 2000
     path = tmp_path / "t.txt"
-    path.write_text(f"{SCARED}\n\n{too_long}\n{ANGRY}\n")
+    path.write_bytes(f"{SCARED}\n\xff\n{too_long}\n{ANGRY}\n".encode("latin-1"))
     words = ("attribute", *MODEL, *QUICK, "--file", path, "--json")
     code, out, err = run(*words, "--on-error", "skip", "--batch", 3)
     assert code == 1
     assert [line["line"] for line in json_lines(out)] == [1, 4]
     first, second = err.splitlines()
-    assert first == "line 2: skipped: expected a text, got an empty one"
+    assert first == "line 2: skipped: expected UTF-8, got other bytes"
     assert second.startswith("line 3: skipped: ")
     assert "inputs[" not in second
     code, out, err = run(*words)
     assert code == 2
     assert [line["line"] for line in json_lines(out)] == [1]  # what comes before the damage is done
-    assert err.startswith("error: line 2: expected a text")
+    assert err.startswith("error: line 2: expected UTF-8")
     code, out, _ = run(*words, "--on-error", "skip", "--truncation")
     assert [line["line"] for line in json_lines(out)] == [1, 3, 4]
 
@@ -139,11 +143,154 @@ def test_all_that_is_asked_wrongly_is_one_line(tmp_path):
         (("--text", "a", "--file", "b.txt"), "either texts or a file"),
         (("--file", tmp_path / "none.txt"), "file: expected one that can be read"),
         ((), "the input is empty"),
-        (("--text", SCARED, "--target", "happiness", *QUICK), "line 1: "),
+        (("--text", SCARED, "--target", "happiness", *QUICK), "target: expected one of the labels"),
     ):
         assert part in error_of(*ask, *words), words
     assert "expected one of demo:emotion" in error_of("attribute", "--model", "demo:nothing", "--text", "a")
     assert "no folder here" in error_of("attribute", "--model", tmp_path / "no", "--text", "a")
+
+
+def test_what_is_wrong_with_the_command_is_no_lines_fault(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text(f"{SCARED}\n\n{LOVING}\n")
+    for words, said in (
+        (("--target", "happiness", *QUICK), "target: expected one of the labels"),
+        (("--target", 77, *QUICK), "target: expected a class from 0 to 6, got 77"),
+        (("--target", "joy", "--rather-than", "woe", *QUICK), "target: expected one of the labels"),
+        (("--removal", "no such token", *QUICK), "removal: expected one of"),
+    ):
+        for on_error in ("stop", "skip"):
+            error = error_of("attribute", *MODEL, "--file", path, *words, "--on-error", on_error, "--batch", 1)
+            assert error.startswith(said)
+            assert "line" not in error
+    table = tmp_path / "t.csv"
+    table.write_text(f"text,class\n{SCARED},joy\n{LOVING},woe\n{ANGRY},77\n")
+    words = ("attribute", *MODEL, *QUICK, "--file", table, "--target-column", "class", "--on-error", "skip", "--json")
+    code, out, err = run(*words)
+    assert (code, [line["line"] for line in json_lines(out)]) == (1, [2])
+    assert [line.split(" expected")[0] for line in err.splitlines()] == [
+        "line 3: skipped: target:", "line 4: skipped: target:",
+    ]  # fmt: skip
+
+
+class Choosy:
+    """An explainer of texts that say themselves which error they lead to."""
+
+    def __call__(self, texts, targets):
+        for text in texts:
+            if text != "good":
+                raise ModelError(text)
+        return texts
+
+
+def test_errors_are_told_apart_by_what_they_are_about():
+    def explained(texts, target=None, own=None, on_error=OnError.SKIP):
+        damaged = Damaged(on_error)
+        explaining = Explaining(Choosy(), lambda line: target if line.target is None else line.target, damaged)
+        lines = [Line(number, text, own) for number, text in enumerate(texts, start=1)]
+        return [line.number for line, _ in explaining(lines)], damaged.numbers
+
+    for of_a_text in ("inputs[0]: no text", "memory: expected room", "targets[0]: what the model wrote"):
+        assert explained(["good", of_a_text, "good"]) == ([1, 3], {2})
+    assert explained(["targets[0]: not this", "good"], own="a") == ([2], {1})
+    assert explained(["targets: not this", "good"], own="a") == ([2], {1})
+    with pytest.raises(InputError, match=r"^target: not this$"):
+        explained(["targets[0]: not this", "good"], target="a")
+    assert explained(["good", "targets[0]: too long for this", "good"], target="a") == ([1, 3], {2})
+    for of_the_command in ("model: no gradients", "DeepLift: inputs[0] is strange", "removal: no such"):
+        with pytest.raises(ModelError, match=f"^{re.escape(of_the_command)}$"):
+            explained(["good", of_the_command])
+    with pytest.raises(InputError, match=r"^line 2: no text; --on-error skip"):
+        explained(["good", "inputs[0]: no text"], on_error=OnError.STOP)
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.html", "r.png"])
+def test_what_was_done_before_a_stop_is_kept(tmp_path, monkeypatch, name):
+    path, out, wanted = tmp_path / "t.txt", tmp_path / name, tmp_path / f"wanted.{name}"
+    words = ("attribute", *MODEL, *QUICK, "--file", path, "--batch", 1)
+    path.write_text(f"{SCARED}\n{LOVING}\n")
+    assert run(*words, "--out", wanted)[0] == 0
+    path.write_bytes(f"{SCARED}\n{LOVING}\n\xff\n{ANGRY}\n".encode("latin-1"))
+    code, shown, err = run(*words, "--out", out)
+    assert (code, shown) == (2, "")
+    first, second = err.splitlines()
+    assert first == f"{out}: 2 explained, only up to line 2"
+    assert second.startswith("error: line 3: expected UTF-8")
+    assert out.read_bytes() == wanted.read_bytes() or name == "r.png"
+    out.unlink()
+    path.write_bytes(f"\xff\n{SCARED}\n".encode("latin-1"))
+    assert error_of(*words, "--out", out).startswith("line 1: ")
+    assert not out.exists()
+
+    path.write_text(f"{SCARED}\n{LOVING}\n{ANGRY}\n")
+    explain = Occlusion.__call__
+
+    def interrupted(self, texts, targets=None):
+        if texts == [ANGRY]:
+            raise KeyboardInterrupt
+        return explain(self, texts, targets)
+
+    monkeypatch.setattr(Occlusion, "__call__", interrupted)
+    code, shown, err = run(*words, "--out", out)
+    assert (code, shown) == (130, "")
+    assert err.splitlines() == [f"{out}: 2 explained, only up to line 2", "error: interrupted"]
+    assert out.read_bytes() == wanted.read_bytes() or name == "r.png"
+
+
+def test_what_was_done_before_a_stop_cannot_always_be_kept(tmp_path, monkeypatch):
+    path, out = tmp_path / "t.txt", tmp_path / "r.csv"
+    path.write_bytes(f"{SCARED}\n\xff\n".encode("latin-1"))
+    out.mkdir()
+    code, shown, err = run("attribute", *MODEL, *QUICK, "--file", path, "--out", out)
+    assert (code, shown) == (2, "")
+    first, second = err.splitlines()
+    assert "could not be written" in first
+    assert second.startswith("error: line 2: expected UTF-8")
+
+
+def test_another_model_in_the_same_folder_is_noticed(tmp_path):
+    model, tokenizer = load("emotion")
+    path, out, folder = tmp_path / "t.txt", tmp_path / "r.jsonl", tmp_path / "m"
+    path.write_text(f"{SCARED}\n{'word ' * 2000}\n{LOVING}\n")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    words = ("attribute", "--model", folder, *QUICK, "--file", path, "--out", out, "--on-error", "skip", "--batch", 1)
+    assert run(*words)[0] == 1
+    whole = out.read_bytes()
+    out.write_bytes(whole.splitlines(keepends=True)[0])
+    assert run(*words)[0] == 1  # the same model goes on
+    assert out.read_bytes() == whole
+    with torch.no_grad():
+        other = type(model)(model.config)
+    other.save_pretrained(folder)
+    out.write_bytes(whole.splitlines(keepends=True)[0])
+    assert "another model of this name (other: weights)" in error_of(*words)
+    assert out.read_bytes() == whole.splitlines(keepends=True)[0]
+    assert run(*words, "--overwrite")[0] == 1
+    assert Attribution.from_json(out.read_text().splitlines()[0]).scores.shape
+    assert run(*words)[0] == 1
+
+
+def test_old_results_stay_until_there_are_new_ones(tmp_path):
+    path, out = tmp_path / "t.txt", tmp_path / "r.jsonl"
+    path.write_text(f"{SCARED}\n{LOVING}\n")
+    words = ("--file", path, "--out", out)
+    assert run("attribute", *MODEL, *QUICK, *words)[0] == 0
+    before = {name: (tmp_path / name).read_bytes() for name in ("r.jsonl", "r.jsonl.run")}
+    for wrong in (
+        ("--model", tmp_path / "none"),
+        (*MODEL, "--target", "happiness"),
+        (*MODEL, "--removal", "no such token"),
+    ):
+        error_of("attribute", *wrong, *QUICK, *words, "--overwrite")
+        assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    path.write_text("")
+    assert "the input is empty" in error_of("attribute", *MODEL, *QUICK, *words, "--overwrite")
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    path.write_bytes(b"\xff\n")
+    assert run("attribute", *MODEL, *QUICK, *words, "--overwrite", "--on-error", "skip")[0] == 1
+    assert out.read_bytes() == b""
+    assert (tmp_path / "r.jsonl.run").read_bytes() != before["r.jsonl.run"]
 
 
 def test_a_folder_is_a_model(tmp_path):
@@ -157,7 +304,7 @@ def test_a_folder_is_a_model(tmp_path):
 
 def test_an_earlier_run_is_not_done_again(tmp_path):
     path, out = tmp_path / "t.txt", tmp_path / "r.jsonl"
-    path.write_text(f"{SCARED}\n\n{LOVING}\n{'word ' * 2000}\n{ANGRY}\n")
+    path.write_bytes(f"{SCARED}\n\xff\n{LOVING}\n{'word ' * 2000}\n{ANGRY}\n".encode("latin-1"))
     words = ("attribute", *MODEL, *QUICK, "--file", path, "--out", out, "--on-error", "skip", "--batch", 2)
     code, shown, _ = run(*words)
     assert (code, shown) == (1, "")

@@ -63,6 +63,20 @@ def test_the_steps(folder, learned):
     assert code == 0
     assert len(out.splitlines()) == 1 + 2 * len(weights.target_names)
 
+    ask = ("concepts", "importance", *words, "--json")
+    for given, targets, method in (
+        (("--target", "Company"), [[1]] * len(TEXTS), "gradient_x_concept"),
+        (("--target", "Album", "--target", 0, "--method", "gradient"), [[8, 0]] * len(TEXTS), "gradient"),
+        (("--method", "gradient-x-concept"), None, "gradient_x_concept"),
+        (("--method", "gradient_x_concept"), None, "gradient_x_concept"),
+    ):
+        code, out, err = run(*ask, *given)
+        assert code == 0, err
+        wanted = learned.importance(TEXTS, targets, "word", method=method)
+        found = ConceptImportance.from_dict(json.loads(out))
+        assert (found.target_names, found.method) == (wanted.target_names, wanted.method)
+        torch.testing.assert_close(found.absolute, wanted.absolute, rtol=1e-3, atol=1e-4)
+
     page = folder / "page.html"
     code, out, err = run(
         "concepts", "plot", "--interpretations", folder / "i.json", "--importance", folder / "w.json", "--out", page
@@ -87,6 +101,11 @@ def test_what_is_asked_wrongly(folder, tmp_path):
     assert "expected one that `interpreto concepts fit` saved" in error_of(
         "concepts", "interpret", tmp_path, "--text", "a"
     )
+    weigh = ("concepts", "importance", folder / "c", "--text", TEXTS[0])
+    assert "expected one of the labels" in error_of(*weigh, "--target", "Gardening")
+    assert "method: expected one of gradient, gradient-x-concept, got 'nothing'" in error_of(
+        *weigh, "--method", "nothing"
+    )
     ask = ("concepts", "interpret", folder / "c", "--text", "a")
     assert "concepts: expected numbers" in error_of(*ask, "--concepts", "first")
     assert "llm: expected the name" in error_of(*ask, "--method", "llm-labels")
@@ -95,12 +114,13 @@ def test_what_is_asked_wrongly(folder, tmp_path):
 
 def test_kinds_are_those_of_the_library():
     from interpreto.cli.concepts.fit import Aggregated, RowKind
-    from interpreto.cli.concepts.importance import Weight
+    from interpreto.cli.concepts.importance import _WEIGHTS
     from interpreto.concepts import ImportanceMethod
     from interpreto.model_wrapping import ActivationGranularity, Aggregation
 
-    for ours, theirs in ((RowKind, ActivationGranularity), (Aggregated, Aggregation), (Weight, ImportanceMethod)):
+    for ours, theirs in ((RowKind, ActivationGranularity), (Aggregated, Aggregation)):
         assert [kind.value for kind in ours] == [kind.value for kind in theirs]
+    assert list(_WEIGHTS) == [kind.value for kind in ImportanceMethod]
 
 
 def test_no_key_is_ever_shown(folder, monkeypatch):

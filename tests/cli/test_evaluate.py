@@ -7,7 +7,7 @@ from statistics import mean, stdev
 
 import pytest
 
-from interpreto import Occlusion, Saliency
+from interpreto import KernelShap, Occlusion, Saliency
 from interpreto.attributions.metrics import Deletion, Infidelity
 from interpreto.cli.names import public_names
 from interpreto.demo import load
@@ -18,7 +18,7 @@ TEXTS = [SCARED, LOVING, ANGRY]
 
 def test_figures_are_those_of_the_library(tmp_path):
     path = tmp_path / "t.txt"
-    path.write_text("\n".join([*TEXTS, "", "x " * 3000]))
+    path.write_bytes("\n".join([*TEXTS, "\xff", "x " * 3000]).encode("latin-1"))
     words = ("evaluate", *MODEL, "--file", path, "--methods", "occlusion,saliency", "--metrics", "deletion,infidelity")
     assert "line 4" in error_of(*words)
     code, out, err = run(*words, "--on-error", "skip", "--json", "--out", tmp_path / "t.csv")
@@ -63,8 +63,52 @@ def test_the_table_for_people_and_json_file(tmp_path):
     assert second.split()[-1] == "lower"
 
 
+def test_options_of_single_methods_and_of_all_that_have_them(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(Occlusion, "__post_init__", lambda self: asked.update(occlusion=self))
+    monkeypatch.setattr(KernelShap, "__post_init__", lambda self: asked.update(kernel_shap=self))
+    words = ["evaluate", *MODEL, "--text", SCARED, "--seed", 5, "--granularity", "token"]
+    for option in ("kernel-shap.n_perturbations=64", "KernelShap.seed=7", "tolerance=null", "removal=delete"):
+        words += ["--option", option]
+    run(*words)  # explains nothing, for what was asked is not even looked at
+    assert (asked["occlusion"].removal, asked["occlusion"].seed) == ("delete", 5)
+    assert (asked["kernel_shap"].removal, asked["kernel_shap"].seed) == ("delete", 7)
+    assert asked["kernel_shap"].n_perturbations == 64
+    assert {one.granularity for one in asked.values()} == {"token"}
+
+
+def test_options_change_figures():
+    words = ("evaluate", *MODEL, "--text", SCARED, "--methods", "kernel-shap,occlusion", "--metrics", "infidelity")
+    found = []
+    for option in ("kernel-shap.inference_mode=softmax", "inference_mode=softmax", "occlusion.seed=0"):
+        code, out, _ = run(*words, "--option", option, "--json")
+        assert code == 0
+        found.append([row["score"] for row in json_lines(out)])
+    single, both, none = found
+    assert single == [both[0], none[1]]
+    assert both[0] != none[0]
+    assert both[1] != none[1]
+
+
 def test_what_is_asked_wrongly():
     ask = ("evaluate", *MODEL, "--text", SCARED)
+    for option, said in (
+        (
+            "kernel-sharp.seed=1",
+            "option: expected one of occlusion, kernel-shap, got 'kernel-sharp'; did you mean kernel-shap?",
+        ),
+        ("lime.seed=1", "option: expected one of occlusion, kernel-shap, got 'lime'"),
+        ("occlusion.n_perturbations=3", "n_perturbations: Occlusion has no such option"),
+        ("n_perturbation=3", "n_perturbation: no method here has such an option, they have granularity"),
+        ("model=3", "model: no method here has such an option"),
+        ("kernel-shap.n_perturbations=many", "n_perturbations: expected a whole number"),
+        ("seed", "option: expected name=value, got 'seed'"),
+    ):
+        assert error_of(*ask, "--option", option).startswith(said), option
+    assert "seed is given twice" in error_of(*ask, "--option", "occlusion.seed=1", "--option", "occlusion.seed=2")
+    assert "seed is given twice" in error_of(*ask, "--seed", 1, "--option", "seed=2")
+    error = error_of(*ask, "--methods", "saliency", "--metrics", "deletion", "--option", "inference_mode=odds")
+    assert error.startswith("inference_mode: ")
     assert "metrics: expected one of" in error_of(*ask, "--metrics", "accuracy")
     assert "methods: expected one of" in error_of(*ask, "--methods", "occlusion,nothing")
     assert "methods: expected at least one" in error_of(*ask, "--methods", ",")

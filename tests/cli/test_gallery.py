@@ -43,7 +43,8 @@ def test_build_writes_a_gallery_and_replaces_it(spec, tmp_path):
     assert code == 0
     assert str(tmp_path / "out" / "index.html") in said.replace("\n", "")
     first = (tmp_path / "out" / "index.html").read_bytes()
-    assert call("build", spec, tmp_path / "out", "--quiet") == (0, "", "")
+    for quiet in ("--quiet", "-q"):
+        assert call("build", spec, tmp_path / "out", quiet) == (0, "", "")
     assert (tmp_path / "out" / "index.html").read_bytes() == first
 
 
@@ -86,7 +87,8 @@ def test_what_is_not_there_is_refused(tmp_path):
 
 def test_serve_tells_the_address_and_ends_by_ctrl_c(spec, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "index.html").write_text("<p>gallery</p>")
+    page = '<meta name="generator" content="interpreto gallery"><p>gallery</p>'
+    (tmp_path / "out" / "index.html").write_text(page)
     command = [sys.executable, "-m", "interpreto", "gallery", "serve", str(tmp_path / "out"), "--port", "0"]
     quiet = {**os.environ, "PYTHONUNBUFFERED": "1"}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -99,7 +101,7 @@ def test_serve_tells_the_address_and_ends_by_ctrl_c(spec, tmp_path):
             assert found is not None
             line = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
             line.request("GET", "/")
-            assert line.getresponse().read() == b"<p>gallery</p>"
+            assert line.getresponse().read() == page.encode()
             line.close()
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=60)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from interpreto import Attribution
-from tests.cli.running import MODEL, json_lines, run
+from tests.cli.running import MODEL, error_of, json_lines, run
 
 N = 36
 # As from a terminal: what a shell starts in the background ignores interrupts, and so does what is started from there.
@@ -54,6 +54,8 @@ def test_a_killed_run_goes_on(tmp_path):
         process = started([*words, "--out", out])
         before = out.read_bytes().count(b"\n") if out.exists() else 0
         wait_for_lines(out, before + 4, process)
+        for more in ((), ("--overwrite",)):
+            assert "r.jsonl is being written by another run" in error_of(*words, "--out", out, *more)
         process.send_signal(signalled)
         shown, err = process.communicate(timeout=300)
         assert (process.returncode, shown) == (code, ""), err

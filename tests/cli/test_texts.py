@@ -1,12 +1,14 @@
 """Every line of an input is a text, or is reported by its number."""
 
+import csv
 import io
 import json
 
 import pytest
 
-from interpreto.cli.texts import Damaged, Format, OnError, Texts, open_texts
+from interpreto.cli.texts import Damaged, Line, OnError, Texts, open_texts
 from interpreto.errors import InputError
+from interpreto.text_files import Format
 
 
 def read(content, format, columns=("text",), target_column=None):
@@ -19,7 +21,7 @@ def read(content, format, columns=("text",), target_column=None):
 def test_texts_a_line():
     assert read("a b\n\ncaf\u00e9\u2028x\r\n  \nlast".encode(), "txt") == (
         [(1, "a b", None), (3, "caf\u00e9\u2028x", None), (5, "last", None)],
-        [2, 4],
+        [],  # lines without anything are no damage
     )
     assert read(b"\xef\xbb\xbfa\n", "txt") == ([(1, "a", None)], [])
     assert read(b"a\n\xff\xfe\nb", "txt") == ([(1, "a", None), (3, "b", None)], [2])
@@ -55,15 +57,65 @@ def test_tables():
     assert read(b'text\n"a" b\nc\n', "csv") == ([(3, "c", None)], [2])
     long = "x" * 200_000
     assert read(f"text\n{long}\n".encode(), "csv") == ([(2, long, None)], [])
-    with pytest.raises(InputError, match="expected 'text' in the header"):
-        read(b"txt\na\n", "csv")
+    for content, said in (
+        (b"txt\na\n", "expected 'text' in the header"),
+        (b'"text\na\n', "^line 1: expected the names of the columns, but expected a row"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read(content, "csv")
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_row():
+    content = 'y,text\n1,"a\n2,b\n3,"two\nlines"\n4,c\n5,"d\n6,e'
+    lines, damaged = read(content.encode(), "csv", target_column="y")
+    assert lines == [(3, "b", "2"), (4, "two\nlines", "3"), (6, "c", "4"), (8, "e", "6")]
+    assert damaged == [2, 7]
+    assert read(b'text\tmore\n"a\tb\nc\td\n', "tsv", ("text", "more")) == ([(3, ("c", "d"), None)], [2])
+
+
+def test_a_cell_may_go_on_for_hundreds_of_lines():
+    verse = "\n".join(f'line {k}, ""quoted""' for k in range(900))
+    lines, damaged = read(f'text\nfirst\n"{verse}"\nlast\n'.encode(), "csv")
+    assert lines == [(2, "first", None), (3, verse.replace('""', '"'), None), (903, "last", None)]
+    assert damaged == []
+
+
+def test_a_quote_that_is_never_closed_is_not_looked_for_in_the_whole_file():
+    class Counted(io.BytesIO):
+        read_bytes = 0
+
+        def read1(self, size=-1):
+            block = super().read1(size)
+            self.read_bytes += len(block)
+            return block
+
+    stream = Counted(b'text\n"never closed\n' + b"a text\n" * 100_000)
+    lines = Texts(None, stream, Format.CSV).lines(Damaged(OnError.SKIP))
+    assert next(lines) == Line(3, "a text")
+    assert stream.read_bytes < 20 * 10_000
+    assert sum(1 for _ in lines) == 99_999
+
+
+def test_bytes_of_another_alphabet_are_damage_wherever_they_stand():
+    assert read(b"y,text\n\xff,a\n1,b\n", "csv") == ([(3, "b", None)], [2])
+    assert read(b'{"text": "a", "y": "\xff"}\n{"text": "b"}\n', "jsonl") == ([(2, "b", None)], [1])
+
+
+def test_a_text_by_itself_is_no_pair():
+    assert read(b'"a"\n{"one": "b", "two": "c"}\n', "jsonl", ("one", "two")) == ([(2, ("b", "c"), None)], [1])
+
+
+def test_other_tables_keep_their_own_limit():
+    before = csv.field_size_limit()
+    read(b"text\na\n", "csv")
+    assert csv.field_size_limit() == before
 
 
 def test_the_first_damaged_line_ends_the_run_where_that_is_asked():
-    texts = Texts(None, io.BytesIO(b"a\n\nb"), Format.TXT)
+    texts = Texts(None, io.BytesIO(b"a\n\n\xff\nb"), Format.TXT)
     lines = texts.lines(Damaged(OnError.STOP))
     assert next(lines).text == "a"
-    with pytest.raises(InputError, match=r"^line 2: expected a text, got an empty one; --on-error skip goes on"):
+    with pytest.raises(InputError, match=r"^line 3: expected UTF-8, got other bytes; --on-error skip goes on"):
         next(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -23,7 +24,7 @@ SPEC = """
 title: Small
 models:
   mood: {id: "demo:emotion"}
-  writer: {id: "demo:stories", generation: {max_new_tokens: 3, do_sample: false}}
+  writer: {id: "demo:stories", device: cpu, generation: {max_new_tokens: 3, do_sample: false}}
 data:
   few: {texts: [I am so happy today., {text: I was scared of the dark., truth: joy}, I miss my old friends.]}
   begun: {texts: [Once upon a]}
@@ -126,6 +127,7 @@ def test_every_program_makes_its_picture(built, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pictures = shown(built)
     assert len(pictures) == 3 * 3 + 1 + 1 + 1 + 3 + 1 + 1
+    assert sum('model.to("cpu")' in picture["snippet"] for picture in pictures) == 3  # where a device is named
     for picture in pictures:
         assert run(picture["snippet"], tmp_path) == picture["figures"], picture["snippet"]
 
@@ -186,11 +188,44 @@ explanations:
     assert sum('load("emotion")' in program for program in programs) == 4  # a model that is known computes anew
 
 
+def test_files_of_the_command_line_are_taken(tmp_path, monkeypatch):
+    results = Occlusion(*load("emotion"))(TEXTS)
+    lines = [json.dumps({"line": k + 1, **result.to_dict()}) for k, result in enumerate(results)]
+    (tmp_path / "results.jsonl").write_text("\n".join(lines) + "\n")
+    text = """
+title: Saved
+explanations:
+  - {family: attributions, model: mood, data: few, results: results.jsonl}
+"""
+    out = build(tmp_path, text)
+    monkeypatch.chdir(tmp_path)
+    for picture in shown(out):
+        assert run(picture["snippet"], tmp_path) == picture["figures"]
+    assert len(shown(out)) == 3
+    assert all(is_there(out, plot_attributions(result)) for result in results)
+    for content, said in (
+        (
+            f"{lines[0]}\n{lines[1][:100]}\n",
+            r"explanations\[0\].results: results.jsonl: file: line 2: expected the JSON",
+        ),
+        ("\n", r"results.jsonl: expected at least one result, got none"),
+        (f"{lines[0]}\n{lines[0]}\n", r"results.jsonl: 'Occlusion' explains 'I am so happy today.' a second time"),
+    ):
+        (tmp_path / "results.jsonl").write_text(content)
+        with pytest.raises(InputError, match=said):
+            build(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ('"demo:emotion"', '"demo:emotions"', "models.mood.id: expected one of demo:emotion, demo:topic"),
-        ('"demo:emotion"', "nowhere/to-be-found", "models.mood.id: 'nowhere/to-be-found' could not be loaded"),
+        ('"demo:emotion"', "nowhere/to-be-found", "models.mood.id: 'nowhere/to-be-found' is no folder here, and"),
+        (
+            '{id: "demo:emotion"}',
+            '{id: "demo:emotion", device: nowhere}',
+            "models.mood.device: expected one that is there and has room",
+        ),
         (
             '{id: "demo:emotion"}',
             '{id: "demo:emotion", task: generation}',
@@ -236,6 +271,13 @@ def test_what_fails_names_its_place_and_leaves_nothing(built, tmp_path, old, new
     assert said in str(caught.value)
     assert files(tmp_path / "out") == files(built)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "spec.yaml"]
+
+
+def test_a_place_is_named_once(tmp_path):
+    for changed, said in ((", task: generation", "task: expected"), (", device: nowhere", "device: expected one")):
+        spec = SPEC.replace('{id: "demo:emotion"}', f'{{id: "demo:emotion"{changed}}}')
+        with pytest.raises(InputError, match=rf"^spec\.yaml: models\.mood\.{said}"):
+            build(tmp_path, spec)
 
 
 def test_an_error_that_nobody_expected_names_its_place_too(tmp_path, monkeypatch):

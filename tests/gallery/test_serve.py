@@ -13,12 +13,14 @@ import pytest
 from interpreto.errors import InputError
 from interpreto.gallery.serve import GalleryServer
 
+PAGE = '<meta name="generator" content="interpreto gallery"><p>gallery</p>'
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[GalleryServer]:
     root = tmp_path / "out"
     (root / "data").mkdir(parents=True)
-    (root / "index.html").write_text("<p>gallery</p>")
+    (root / "index.html").write_text(PAGE)
     (root / "data" / "one.js").write_text("arrived()")
     (root / "notes.txt").write_text("secret")
     (tmp_path / "secret.js").write_text("secret")
@@ -57,9 +59,9 @@ def get(
 @pytest.mark.parametrize(
     ("path", "content", "kind"),
     [
-        ("/", b"<p>gallery</p>", "text/html; charset=utf-8"),
-        ("/index.html", b"<p>gallery</p>", "text/html; charset=utf-8"),
-        ("/?x=1", b"<p>gallery</p>", "text/html; charset=utf-8"),
+        ("/", PAGE.encode(), "text/html; charset=utf-8"),
+        ("/index.html", PAGE.encode(), "text/html; charset=utf-8"),
+        ("/?x=1", PAGE.encode(), "text/html; charset=utf-8"),
         ("/data/one.js", b"arrived()", "text/javascript; charset=utf-8"),
         ("/data/%6fne.js", b"arrived()", "text/javascript; charset=utf-8"),
         ("/inside.js", b"arrived()", "text/javascript; charset=utf-8"),
@@ -139,7 +141,7 @@ def test_the_machine_has_two_names(server):
 
 def test_only_reading_is_possible(server):
     status, headers, body = get(server, "/", method="HEAD")
-    assert (status, body, headers["Content-Length"]) == (200, b"", "14")
+    assert (status, body, headers["Content-Length"]) == (200, b"", str(len(PAGE)))
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "CONNECT"):
         status, headers, _ = get(server, "/", method=method)
         assert status == 501
@@ -154,6 +156,10 @@ def test_only_this_machine_is_listened_to(server):
 def test_what_cannot_be_served_is_refused(server, tmp_path):
     with pytest.raises(InputError, match="out: expected the folder of a gallery"):
         GalleryServer(tmp_path / "none", 0)
+    for page in ("<p>my diary</p>", "x" * 10_000 + PAGE, ""):
+        (tmp_path / "out2" / "index.html").write_text(page)
+        with pytest.raises(InputError, match="out: expected the folder of a gallery, which `interpreto gallery build`"):
+            GalleryServer(tmp_path / "out2", 0)
     with pytest.raises(InputError, match="cannot be used"):
         GalleryServer(server.root, server.server_address[1])
     with pytest.raises(InputError, match="cannot be used"):

@@ -40,7 +40,7 @@ walks:
 
 def write(folder: Path, text: str, name: str = "gallery.yaml") -> Path:
     path = folder / name
-    path.write_bytes(text.encode())
+    path.write_bytes(text.encode(errors="surrogateescape"))
     return path
 
 
@@ -114,7 +114,7 @@ def test_a_good_one_is_read_whole(tmp_path):
         (
             'texts: [{text: Once upon, output: " a time"}]',
             "file: none.txt",
-            "data.prompts.file: expected a file in UTF-8",
+            "data.prompts.file: expected a file that can be read",
         ),
         (
             'texts: [{text: Once upon, output: " a time"}]',
@@ -127,6 +127,7 @@ def test_a_good_one_is_read_whole(tmp_path):
             '{id: "demo:emotion", revision: main}',
             "models.feelings: a model of the package has neither",
         ),
+        ('{id: "demo:emotion"}', '{id: "demo:emotion", device: 0}', "models.feelings.device: expected a text, got 0"),
         ('{id: "demo:emotion"}', "{id: a/b, options: {trust_remote_code: true}}", "a spec runs no code of a model's"),
         ('{id: "demo:emotion"}', "{id: a/b, options: {attn_implementation: a/kernel}}", "a spec runs no code"),
         ('{id: "demo:emotion"}', "{id: a/b, generation: {custom_generate: ./here}}", "custom_generate: a spec runs"),
@@ -191,6 +192,9 @@ def test_errors_stay_short(tmp_path):
         ("t.csv", "who,mood\none,0\n\"two\",1\n", ", column: who"),
         ("t.jsonl", '{"text": "one", "mood": 0}\n\n{"text": "two", "mood": 1}\n', ""),
         ("t.jsonl", '{"text": "one"}\n{"text": "two"}\n{"text": "three"}\n', ", limit: 2"),
+        ("t.jsonl", '"one"\n"two"\n', ""),
+        ("t.tsv", "mood\ttext\n0\tone\n1\ttwo\n", ""),
+        ("t.txt", "one\ntwo\n\udcff\n", ", limit: 2"),  # what is not asked for is not read
     ],
 )  # fmt: skip
 def test_texts_come_from_files(tmp_path, name, content, asked):
@@ -218,9 +222,11 @@ def test_numbers_of_classes_are_read_in_the_order_that_the_spec_names(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("text\none\n\"\"\n", "t.csv, line 3: expected a text in 'text', got ''"),
-        ("word\none\n", "t.csv, line 2: expected the column 'text', got word"),
-        ("text\n\"one\n", "t.csv could not be read"),
+        ("text\none\n\"\"\n", "data.few.file: t.csv, line 3: expected a text, got an empty one"),
+        ("word\none\n", "data.few.file: t.csv, column: expected 'text' in the header of the table, got ['word']"),
+        ("text\n\"one\n", "data.few.file: t.csv, line 2: expected a row of a table, got a quote that is never closed"),
+        ("text\none\ntwo,2\n", "t.csv, line 3: expected 1 cells, as in the header, got 2"),
+        ("text\none\n\udcff\n", "t.csv, line 3: expected UTF-8, got other bytes"),
         ("text\n", "data.few: expected at least one text, got none"),
     ],
 )  # fmt: skip
@@ -228,6 +234,20 @@ def test_a_damaged_line_is_named(tmp_path, content, said):
     write(tmp_path, content, "t.csv")
     given = "{texts: [I am happy., {text: I am sad., truth: sadness}]}"
     assert said in refused(tmp_path, GOOD.replace(given, "{file: t.csv}"))
+
+
+def test_a_text_may_be_longer_than_a_cell_of_other_tables(tmp_path):
+    long = "x" * 200_000
+    write(tmp_path, f'text\n"{long}"\n', "t.csv")
+    given = "{texts: [I am happy., {text: I am sad., truth: sadness}]}"
+    assert read_spec(write(tmp_path, GOOD.replace(given, "{file: t.csv}"))).data["few"].texts == (long,)
+
+
+def test_half_a_letter_is_no_text(tmp_path):
+    write(tmp_path, '{"text": "a"}\n{"text": "\\ud800"}\n', "t.jsonl")
+    given = "{texts: [I am happy., {text: I am sad., truth: sadness}]}"
+    said = refused(tmp_path, GOOD.replace(given, "{file: t.jsonl}"))
+    assert "t.jsonl, line 2: expected a text in 'text', got half of a letter" in said
 
 
 def test_saved_results_are_found_by_pattern_in_order(tmp_path):
@@ -249,6 +269,12 @@ explanations:
     assert isinstance(second.interpretations, dict)
     assert list(second.interpretations) == ["one", "two"]
     assert "there is none of that name" in refused(tmp_path, text.replace("[ab].json", "c*.json"))
+    one = text.replace("{one: readings.json, two: readings.json}", "readings.json, importance: '[ab].json'")
+    said = "results.importance: expected the name of one file, got '[ab].json'; there are 2: a.json, b.json"
+    assert said in refused(tmp_path, one)
+    assert "results.interpretations.one: expected the name of one file, got '*.json'; there are 3" in refused(
+        tmp_path, text.replace("one: readings.json", "one: '*.json'")
+    )
     assert "explanations[0].targets: for what is computed" in refused(
         tmp_path, text.replace("results: [", "targets: all, results: [")
     )

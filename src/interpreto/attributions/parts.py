@@ -52,7 +52,7 @@ class IndependentParts(Parts):
     _PARTS = 10
 
     def __init__(self) -> None:
-        self.counts = torch.zeros(self._PARTS, dtype=torch.float64)
+        self.counts: Tensor = torch.zeros(self._PARTS, dtype=torch.float64)
         self.sums: list[list[Tensor]] = []  # of mean, mean square and score, part by part
 
     @staticmethod
@@ -102,7 +102,7 @@ class StratifiedParts(Parts):
     _PARTS = 20
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self.sum: Tensor | float = 0.0
         self.differences: list[Tensor] = []
 

@@ -32,9 +32,10 @@ class Design:
     def __init__(
         self, text: ExplainedText, ends: Bool[Tensor, "e g"], keep: Bool[Tensor, "p g"], rng: Generator
     ) -> None:
-        self.text, self.rng = text, rng
+        self.text: ExplainedText = text
+        self.rng: Generator = rng
         self.notes: dict[str, Any] = {}
-        self.missing = 0.0
+        self.missing: float = 0.0
         self._n_ends = len(ends)
         self._rows = torch.cat([ends, keep])
         self._known: dict[bytes, int] = {}

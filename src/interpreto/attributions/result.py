@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -183,9 +184,44 @@ class Attribution(SavedAsJson):
         """Read a file that `save` wrote.
 
         Raises:
-            InputError: Not a saved attribution.
+            InputError: Not a saved attribution, or several of them.
         """
-        return cls.from_json(Path(path).read_bytes().decode("utf-8", "replace"))
+        text = Path(path).read_bytes().decode("utf-8", "replace")
+        try:
+            return cls.from_json(text)
+        except InputError as error:
+            cause = error.__cause__
+            if isinstance(cause, json.JSONDecodeError) and cause.msg == "Extra data":
+                raise InputError(
+                    f"file: expected one saved attribution, got several in {path}; read them with Attribution.load_all"
+                ) from error
+            raise
+
+    @classmethod
+    def load_all(cls, path: str | Path) -> list[Attribution]:
+        """Read a file with an attribution a line, as `interpreto attribute --out` writes a `.jsonl`, or one of `save`.
+
+        Args:
+            path: The file; lines without anything are left out.
+
+        Returns:
+            The attributions in the order of the file. Where each says the number of its `line` in an input, as those of
+            the command line do, that is left out.
+
+        Raises:
+            InputError: A line that is no saved attribution; the message names it.
+        """
+        found: list[Attribution] = []
+        with Path(path).open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not found and line.strip() == "{":  # one, that was written over several lines
+                    return [cls.load(path)]
+                try:
+                    found += [cls.from_json(line)] if line.strip() else []
+                except InputError as error:
+                    problem = str(error).removeprefix("file: ")
+                    raise InputError(f"file: line {number}: {problem}") from error
+        return found
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row an element and target: `target, position, element, score` (and `std_error`).

@@ -16,7 +16,7 @@ from interpreto.cli.evaluate import evaluate
 from interpreto.cli.gallery import app as gallery
 from interpreto.cli.info import info
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     cls=Commands,
     help="Explain HuggingFace text models.",
     context_settings={"help_option_names": ["-h", "--help"]},

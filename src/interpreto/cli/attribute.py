@@ -12,7 +12,7 @@ import typer
 from interpreto import __version__
 from interpreto.cli import options as o
 from interpreto.cli.commands import note
-from interpreto.cli.explaining import batches, explained
+from interpreto.cli.explaining import Explaining, batches
 from interpreto.cli.journal import Journal
 from interpreto.cli.loading import load_model
 from interpreto.cli.method_options import method_options
@@ -119,25 +119,30 @@ def attribute(
     }
     growing = out is not None and out.suffix.lower() == LINES
     journal = Journal(out, {**command, "input": texts.digest()}, overwrite=overwrite) if out and growing else None
-    results = Results(out, journal, as_json, numbered=texts.given is None)
-    loaded, tokenizer = load_model(model, revision, device)
-    explainer = explainer_class(loaded, tokenizer, progress=False, **chosen)
-    damaged, target_of = Damaged(on_error), wanted.for_model(loaded)
-    hidden = quiet or (results.shown and sys.stdout.isatty())
-    with steps(None if hidden else texts.n_lines(), "line", hidden) as bar:
-        for lines in batches(texts.lines(damaged), batch):
-            bar.update(lines[-1].number - bar.n)
-            skipped = results.skipped_before(lines)
-            if skipped is not None:
-                damaged.numbers.update(skipped)
-                continue
-            # The batch that a run was killed in is explained as a whole: neighbours change the last digits.
-            for line, result in explained(explainer, lines, target_of, damaged):
-                results.add(line, result)
-    results.finish()
-    n_explained, n_skipped = results.before + results.count, len(damaged.numbers)
-    if not n_explained + n_skipped:
-        raise InputError("text: expected at least one, got none; the input is empty")
+    damaged = Damaged(on_error)
+    with Results(out, journal, as_json, numbered=texts.given is None) as results:
+        loaded, tokenizer = load_model(model, revision, device)
+        explainer = explainer_class(loaded, tokenizer, progress=False, **chosen)
+        if journal is not None:
+            from interpreto.model_wrapping.fingerprint import fingerprint
+
+            journal.confirm(fingerprint(explainer.traits))
+        explained = Explaining(explainer, wanted.for_model(loaded), damaged)
+        hidden = quiet or (results.shown and sys.stdout.isatty())
+        with steps(None if hidden else texts.n_lines(), "line", hidden) as bar:
+            for lines in batches(texts.lines(damaged), batch):
+                bar.update(lines[-1].number - bar.n)
+                skipped = results.skipped_before(lines)
+                if skipped is not None:
+                    damaged.numbers.update(skipped)
+                    continue
+                # The batch that a run was killed in is explained as a whole: neighbours change the last digits.
+                for line, result in explained(lines):
+                    results.add(line, result)
+        n_explained, n_skipped = results.before + results.count, len(damaged.numbers)
+        if not n_explained + n_skipped:
+            raise InputError("text: expected at least one, got none; the input is empty")
+        results.finish()
     if out is not None:
         earlier = f", {results.before} of them by an earlier run" if results.before else ""
         note(f"{out}: {n_explained} explained{earlier}, {n_skipped} skipped", quiet)

@@ -595,7 +595,7 @@ PAPERS = (
 )
 
 # The public classes, and the papers that their docstrings name, the one that defines them first.
-CITED = {
+CITED: dict[str, tuple[str, ...]] = {
     # attributions
     "AttentionRollout": ("abnar2020",),
     "AttnLRP": ("achtibat2024", "ali2022"),

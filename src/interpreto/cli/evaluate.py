@@ -12,9 +12,9 @@ import typer
 
 from interpreto.cli import options as o
 from interpreto.cli.commands import note
-from interpreto.cli.explaining import batches, explained
+from interpreto.cli.explaining import Explaining, batches
 from interpreto.cli.loading import load_model
-from interpreto.cli.method_options import method_options
+from interpreto.cli.method_options import options_by_method
 from interpreto.cli.names import find_name, kebab, load_class, public_names
 from interpreto.cli.progress import steps
 from interpreto.cli.tables import aligned, number
@@ -42,6 +42,10 @@ def evaluate(
     granularity: o.ElementKind = None,
     inference_mode: o.Mode = None,
     seed: o.Seed = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[METHOD.]NAME=VALUE", help="Any other option, of one method or of all that have it."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the table: .csv or .json.")] = None,
     as_json: o.AsJson = False,
     on_error: o.Bad = OnError.STOP,
@@ -68,7 +72,7 @@ def evaluate(
         raise InputError("text: expected at least one that can be explained, got none")
     named = {"granularity": granularity, "inference_mode": inference_mode, "seed": seed, "batch_size": batch_size}
     classes = {name: load_class("attributions.methods", name) for name in asked}
-    chosen = {name: method_options(kind, named, None) for name, kind in classes.items()}
+    chosen = options_by_method(classes, named, option, ours=("model", "tokenizer", "progress"))
     loaded, tokenizer = load_model(model, revision, device)
     target = Targets().for_model(loaded)
     explainers: dict[str, AttributionExplainer] = {}
@@ -77,9 +81,8 @@ def evaluate(
         for name in asked:
             explainers[name] = classes[name](loaded, tokenizer, progress=False, **chosen[name])
             usable = [line for line in lines if line.number not in damaged.numbers]
-            pairs = [
-                pair for own in batches(usable, batch) for pair in explained(explainers[name], own, target, damaged)
-            ]
+            explained = Explaining(explainers[name], target, damaged)
+            pairs = [pair for own in batches(usable, batch) for pair in explained(own)]
             found[name] = {line.number: result for line, result in pairs}
             done.update()
         rows = []

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
+from interpreto.cli import options as o
+
+app: typer.Typer = typer.Typer(
     help="Explanations as a static site: choose a model, methods and texts, and copy the program of each picture.",
     no_args_is_help=True,
 )
@@ -18,7 +20,7 @@ def build(
     spec: Annotated[Path, typer.Argument(help="What to show: a YAML file; docs/gallery.md says how.")],
     out: Annotated[Path, typer.Argument(help="Folder of the gallery; an earlier gallery there is replaced.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the folder whatever it holds.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no closing words.")] = False,
+    quiet: o.Quiet = False,
 ) -> None:
     """Compute explanations, or take saved ones, and write the site."""
     from interpreto.gallery.build import build_gallery

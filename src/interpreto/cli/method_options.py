@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from interpreto.cli.names import find_name
 from interpreto.errors import InputError
 
 
@@ -28,23 +29,76 @@ def method_options(
     """
     options = {name: value for name, value in named.items() if value is not None}
     for pair in others or ():
-        name, separator, text = pair.partition("=")
-        name = name.strip().replace("-", "_")
-        if not separator:
-            raise InputError(f"option: expected name=value, got {pair!r:.60}")
+        name, text = _parted(pair)
         if name in options:
             raise InputError(f"option: {name} is given twice")
         options[name] = _value(text)
-    known = [field.name for field in fields(method) if field.init and field.name not in ours]
+    known = _known(method, ours)
     hints = get_type_hints(method)
     for name, value in options.items():
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            guess = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{name}: {method.__name__} has no such option, it has {', '.join(known)}{guess}")
+            raise InputError(
+                f"{name}: {method.__name__} has no such option, it has {', '.join(known)}{_near(name, known)}"
+            )
         if not _fits(value, hints[name]):
             raise InputError(f"{name}: expected {_words(hints[name])}, got {value!r:.60}")
     return options
+
+
+def options_by_method(
+    methods: Mapping[str, type], named: Mapping[str, Any], others: Sequence[str] | None, ours: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """The options of several methods.
+
+    Args:
+        methods: The classes, by name.
+        named: Options with a name of their own, for all of them.
+        others: `name=value` pairs for those that have such an option, and `method.name=value` pairs for one of them,
+            which come before anything that is said for all.
+        ours: Fields that are no options.
+
+    Raises:
+        InputError: No such method, an option that none of them has, one given twice, or a value of another kind.
+    """
+    said, own = list[str](), {name: list[str]() for name in methods}
+    for pair in others or ():
+        name, _ = _parted(pair)
+        if "." in name:
+            wanted, _, rest = pair.partition(".")
+            own[find_name("option", wanted.strip(), list(methods))].append(rest)
+        elif any(name in _known(kind, ours) for kind in methods.values()):
+            said.append(pair)
+        else:
+            known = list(dict.fromkeys(name for kind in methods.values() for name in _known(kind, ours)))
+            raise InputError(
+                f"{name}: no method here has such an option, they have {', '.join(known)}{_near(name, known)}"
+            )
+    chosen = {}
+    for name, kind in methods.items():
+        fits = [pair for pair in said if _parted(pair)[0] in _known(kind, ours)]
+        chosen[name] = {**method_options(kind, named, fits, ours), **method_options(kind, {}, own[name], ours)}
+    return chosen
+
+
+def _parted(pair: str) -> tuple[str, str]:
+    """The name and the value.
+
+    Raises:
+        InputError: There is no value.
+    """
+    name, separator, text = pair.partition("=")
+    if not separator:
+        raise InputError(f"option: expected name=value, got {pair!r:.60}")
+    return name.strip().replace("-", "_"), text
+
+
+def _known(method: type, ours: Sequence[str]) -> list[str]:
+    return [field.name for field in fields(method) if field.init and field.name not in ours]
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _value(text: str) -> Any:

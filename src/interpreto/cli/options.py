@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from interpreto.cli.texts import Format, OnError
+from interpreto.cli.texts import OnError
+from interpreto.text_files import Format
 from interpreto.types import Granularity, InferenceMode
 
 _INPUT, _RUN = "Input", "Run"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from interpreto.cli.commands import note
 from interpreto.cli.journal import Journal, json_line
 from interpreto.cli.written import write_explanations
+from interpreto.errors import InterpretoError
 
 if TYPE_CHECKING:
     from interpreto.attributions import Attribution
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Results:
-    """Takes explanations as they come.
+    """Takes explanations as they come; a block of it that an error ends writes those that came.
 
     Args:
         out: A file; `None` for standard output.
@@ -70,8 +72,31 @@ class Results:
             typer.echo(f"{head}{result.text(color=sys.stdout.isatty())}\n")
 
     def finish(self) -> None:
-        """Write what is written last."""
+        """Write what is written last.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        if self.journal is not None:
+            self.journal.finish()
+        elif self.out is not None and self._kept:
+            kept, self._kept = self._kept, []
+            write_explanations(self.out, kept)
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.journal is not None:
             self.journal.close()
-        elif self.out is not None and self._kept:
-            write_explanations(self.out, self._kept)
+        elif kind is not None and self.out is not None and self._kept:
+            self._stop(self.out)
+
+    def _stop(self, out: Path) -> None:
+        """Write what came before the error, which is raised whether that can be done or not."""
+        try:
+            write_explanations(out, self._kept)
+        except InterpretoError as error:
+            note(str(error))
+        else:
+            note(f"{out}: {len(self._kept)} explained, only up to line {self._kept[-1][0].number}")

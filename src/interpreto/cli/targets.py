@@ -39,10 +39,15 @@ class Targets:
 
     def for_model(self, model: Any) -> Callable[[Line], Any]:
         """What a line is explained for: what it says itself, or else what the command says."""
-        everywhere = self._everywhere(model)
+        everywhere = self.everywhere(model)
         return lambda line: everywhere if line.target is None else _entry(line.target, model)
 
-    def _everywhere(self, model: Any) -> Any:
+    def everywhere(self, model: Any) -> Any:
+        """What the command says that every text is explained for; `None` where it says nothing.
+
+        Raises:
+            InputError: Classes of a model that has none.
+        """
         from interpreto.model_wrapping import Contrast
 
         if self.all_classes:

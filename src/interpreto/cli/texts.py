@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -10,7 +9,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -21,19 +20,7 @@ import typer
 
 from interpreto.cli.commands import SKIPPED, note
 from interpreto.errors import InputError
-
-
-class Format(str, Enum):
-    """How a file holds texts."""
-
-    TXT = "txt"
-    """A text a line."""
-    JSONL = "jsonl"
-    """A JSON object a line, or a JSON string."""
-    CSV = "csv"
-    """A table with a header."""
-    TSV = "tsv"
-    """The same, between tabs."""
+from interpreto.text_files import Format, Row, as_text, cell, rows
 
 
 class OnError(str, Enum):
@@ -133,39 +120,20 @@ class Texts:
         for number, row in self._rows(damaged):
             try:
                 texts = [_text(row, column) for column in self.columns]
-                target = None if self.target_column is None else _cell(row, self.target_column)
+                target = None if self.target_column is None else cell(row, self.target_column)
             except ValueError as error:
                 damaged(number, str(error))
                 continue
             yield Line(number, texts[0] if len(texts) == 1 else tuple(texts), target)
 
-    def _rows(self, damaged: Damaged) -> Iterator[tuple[int, Any]]:
+    def _rows(self, damaged: Damaged) -> Iterator[tuple[int, Row]]:
         """Line numbers and what is in the columns, read as it is needed."""
         if self.given is not None:
             yield from ((k, {"text": text}) for k, text in enumerate(self.given, start=1))
             return
-        separated = self.format in (Format.CSV, Format.TSV)
+        wanted = self.columns if self.target_column is None else (*self.columns, self.target_column)
         with self._opened() as stream:
-            # Bytes that are no UTF-8 become surrogates, which are told from text later, line by line.
-            decoded = io.TextIOWrapper(
-                stream, encoding="utf-8-sig", errors="surrogateescape", newline="" if separated else "\n"
-            )
-            try:
-                yield from self._table(decoded, damaged) if separated else self._lines(decoded, damaged)
-            finally:
-                decoded.detach()
-
-    def _lines(self, decoded: Iterable[str], damaged: Damaged) -> Iterator[tuple[int, Any]]:
-        for number, line in enumerate(decoded, start=1):
-            if self.format is Format.TXT:
-                yield number, {"text": line.removesuffix("\n").removesuffix("\r")}
-            elif line.strip():
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    damaged(number, f"expected JSON, got {line.strip()!r:.40} ({error!s:.80})")
-                    continue
-                yield number, row
+            yield from rows(stream, self.format, damaged, wanted)
 
     def _blocks(self) -> Iterator[bytes]:
         """All bytes, some at a time."""
@@ -182,30 +150,6 @@ class Texts:
         elif self.file is not None:
             self.file.seek(0)
             yield self.file
-
-    def _table(self, decoded: Iterable[str], damaged: Damaged) -> Iterator[tuple[int, Any]]:
-        csv.field_size_limit(2**31 - 1)  # texts may be long
-        reader = csv.reader(decoded, delimiter="\t" if self.format is Format.TSV else ",", strict=True)
-        header: list[str] | None = None
-        while True:
-            first = reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                damaged(first, f"expected a row of a table, got something else ({error})")
-                continue
-            if header is None:
-                header = row
-                missing = [name for name in (*self.columns, self.target_column) if name and name not in header]
-                if missing:
-                    raise InputError(f"column: expected {missing[0]!r} in the header of the table, got {header!r:.200}")
-            elif row:
-                if len(row) == len(header):
-                    yield first, dict(zip(header, row, strict=True))
-                else:
-                    damaged(first, f"expected {len(header)} cells, as in the header, got {len(row)}")
 
 
 def open_texts(
@@ -275,14 +219,7 @@ def _kept(stream: io.BufferedIOBase) -> io.BufferedIOBase:
     return kept
 
 
-def _cell(row: Any, column: str) -> Any:
-    if isinstance(row, dict) and column in row:
-        return row[column]
-    got = list(row) if isinstance(row, dict) else row
-    raise ValueError(f"expected a column {column!r}, got {got!r:.60}")
-
-
-def _text(row: Any, column: str) -> Any:
+def _text(row: Row, column: str) -> Any:
     """A text, or a chat.
 
     Raises:
@@ -290,13 +227,5 @@ def _text(row: Any, column: str) -> Any:
     """
     from interpreto.text.inputs import is_chat
 
-    value = row if isinstance(row, str) else _cell(row, column)
-    if is_chat(value):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"expected a text in {column!r}, got {value!r:.40}")
-    if not value.strip():
-        raise ValueError("expected a text, got an empty one")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError("expected a text in UTF-8, got other bytes")
-    return value
+    value = cell(row, column)
+    return value if is_chat(value) else as_text(value, column)

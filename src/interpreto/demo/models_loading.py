@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from interpreto.errors import InputError
 
@@ -15,27 +15,9 @@ if TYPE_CHECKING:
 ModelName = Literal["emotion", "topic", "stories"]
 
 
-@overload
-def load(
-    name: Literal["emotion"],
-) -> tuple[transformers.BertForSequenceClassification, transformers.PreTrainedTokenizerFast]: ...
-
-
-@overload
-def load(
-    name: Literal["topic"],
-) -> tuple[transformers.DistilBertForSequenceClassification, transformers.PreTrainedTokenizerFast]: ...
-
-
-@overload
-def load(name: Literal["stories"]) -> tuple[transformers.LlamaForCausalLM, transformers.PreTrainedTokenizerFast]: ...
-
-
-@overload
-def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerFast]: ...
-
-
-def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]:
+# The model is Any, as with AutoModelForSequenceClassification: with transformers' own classes pyright and mypy refuse
+# `model.generate(...)` and `model.config.id2label[0]`, which run.
+def load(name: ModelName) -> tuple[Any, transformers.PreTrainedTokenizerFast]:
     """A trained model in float32 and evaluation mode, and its tokenizer, from the files of the package.
 
     Takes a fraction of a second and reads no network. The models are small enough to explain on any processor
@@ -68,7 +50,8 @@ def load(name: ModelName) -> tuple[transformers.PreTrainedModel, transformers.Pr
     auto = AutoModelForCausalLM if name == "stories" else AutoModelForSequenceClassification
     with _without_progress_bar():
         model = auto.from_pretrained(folder, local_files_only=True)
-    return model.float().eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return model.float().eval(), tokenizer
 
 
 @contextmanager

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from interpreto.attributions import Attribution
 from interpreto.errors import InputError
-from interpreto.gallery.catalogue import Catalogue, Explanation, Instance
+from interpreto.gallery.catalogue import Catalogue, Explanation, Instance, Shelf
 from interpreto.gallery.computing import Asked, ask, compute_attributions, compute_concepts, told_of
 from interpreto.gallery.models import KnownModel, know, load_model
 from interpreto.gallery.saved import (
+    SavedAttribution,
     draw_attributions,
     draw_concepts,
     instances_of,
@@ -68,7 +68,7 @@ class _Plan:
 
     spec: Spec
     models: dict[str, KnownModel]
-    saved: dict[str, list[Attribution]]
+    saved: dict[str, list[SavedAttribution]]
     standing: list[Standing]
 
     @property
@@ -81,7 +81,7 @@ class _Plan:
     @property
     def saved_texts(self) -> dict[tuple[str, str], tuple[Instance, ...]]:
         """The texts of saved attributions, by model and data."""
-        together: dict[tuple[str, str], list[Attribution]] = {}
+        together: dict[tuple[str, str], list[SavedAttribution]] = {}
         for entry in self.spec.explanations:
             if isinstance(entry, SavedAttributions):
                 together.setdefault((entry.model, entry.data), []).extend(self.saved[entry.where])
@@ -133,7 +133,7 @@ def _plan(spec: Spec) -> _Plan:
         for name, source in spec.models.items()
         if any(entry.model == name for entry in spec.explanations)
     }
-    saved: dict[str, list[Attribution]] = {}
+    saved: dict[str, list[SavedAttribution]] = {}
     standing: list[Standing] = []
     computed: dict[tuple[str, str], str] = {}
     for entry in spec.explanations:
@@ -156,12 +156,28 @@ def _plan(spec: Spec) -> _Plan:
                     f"{entry.where}.data: {entry.data!r:.60} are explained by computing too, at "
                     f"{computed[entry.model, entry.data]}; give the saved ones another name"
                 )
-            numbers = texts[entry.model, entry.data]
-            for result in saved[entry.where]:
-                number = frozenset([numbers.index(text_of(result))])
-                standing.append(Standing(place_of(entry, result), result.method, number, entry.where))
+            numbers = {text: number for number, text in enumerate(texts[entry.model, entry.data])}
+            standing += _standing(entry, saved[entry.where], numbers)
     check_different(standing)
     return plan
+
+
+def _standing(
+    entry: SavedAttributions, saved: Sequence[SavedAttribution], numbers: Mapping[str, int]
+) -> Iterator[Standing]:
+    """Where saved results stand, together where shelf and method are one."""
+    texts: dict[tuple[Shelf, str], set[int]] = {}
+    for one in saved:
+        text, method = text_of(one.result), one.result.method
+        explained = texts.setdefault((place_of(entry, one.result), method), set())
+        if numbers[text] in explained:
+            raise InputError(
+                f"{entry.where}.results: {one.file.name}: {method!r:.60} explains {text!r:.60} a second time; leave "
+                "one out, or give it an entry with another form:"
+            )
+        explained.add(numbers[text])
+    for (shelf, method), own in texts.items():
+        yield Standing(shelf, method, frozenset(own), entry.where)
 
 
 def _one_by_one(entry: Attributions | Concepts) -> bool:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from interpreto.errors import InputError
 from interpreto.gallery.nodes import Node
-
-_ENDINGS = (".txt", ".csv", ".jsonl")
+from interpreto.text_files import Format, Row, as_text, cell, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +43,12 @@ def read_data(name: str, node: Node, folder: Path) -> Data:
     keys = node.keys("texts", "file", "column", "truth", "output", "limit")
     if ("texts" in keys) == ("file" in keys):
         raise node.wrong("either texts or a file", "give one of the two")
+    found: Iterable[_Placed]
     if "file" in keys:
-        rows = _rows_of_file(keys["file"], folder)
         column = keys["column"].text() if "column" in keys else "text"
         truth, names = _truth(keys.get("truth"))
         output = keys["output"].text() if "output" in keys else None
+        found = _rows_of_file(keys["file"], folder, [name for name in (column, truth, output) if name])
     else:
         for key in ("column", "truth", "output"):
             if key in keys:
@@ -59,22 +56,21 @@ def read_data(name: str, node: Node, folder: Path) -> Data:
                     f"{keys[key].where}: for files alone; write it beside each text: {{text: ..., {key}: ...}}"
                 )
         column, truth, output, names = "text", "truth", "output", None
-        rows = [_row(item) for item in keys["texts"]]
-        output = output if any("output" in row for _, row in rows) else None
-    if "limit" in keys:
-        rows = rows[: keys["limit"].count(1)]
-    if not rows:
+        found = [_row(item) for item in keys["texts"]]
+        output = output if any("output" in row for _, row in found) else None
+    placed = list(islice(found, keys["limit"].count(1) if "limit" in keys else None))
+    if not placed:
         raise InputError(f"{node.where}: expected at least one text, got none")
-    texts = tuple(_cell(where, row, column) for where, row in rows)
-    truths = tuple(None if truth is None else _label(where, row, truth, names) for where, row in rows)
-    outputs = None if output is None else tuple(_cell(where, row, output) for where, row in rows)
+    texts = tuple(_text(where, row, column) for where, row in placed)
+    truths = tuple(None if truth is None else _label(where, row, truth, names) for where, row in placed)
+    outputs = None if output is None else tuple(_text(where, row, output) for where, row in placed)
     return Data(name, texts, truths, outputs)
 
 
-_Row = tuple[str, dict[str, Any]]
+_Placed = tuple[str, Row]
 
 
-def _row(node: Node) -> _Row:
+def _row(node: Node) -> _Placed:
     """A text of the spec, alone or with what is known of it."""
     if not isinstance(node.value, dict):
         return node.where, {"text": node.text(), "truth": None}
@@ -92,60 +88,43 @@ def _truth(node: Node | None) -> tuple[str | None, Sequence[str] | None]:
     return keys["column"].text(), keys["names"].texts() if "names" in keys else None
 
 
-def _rows_of_file(node: Node, folder: Path) -> list[_Row]:
+def _rows_of_file(node: Node, folder: Path, columns: Sequence[str]) -> Iterator[_Placed]:
+    """Rows and where they stand, read as they are needed; the first damaged line is an error."""
     path = folder / node.text()
-    if path.suffix.lower() not in _ENDINGS:
-        raise node.wrong(f"a file whose name ends in {', '.join(_ENDINGS)}")
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in list(Format):
+        raise node.wrong(f"a file whose name ends in {', '.join(f'.{known.value}' for known in Format)}")
+
+    def damaged(number: int, problem: str) -> None:
+        raise InputError(f"line {number}: {problem}")
+
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{node.where}: expected a file in UTF-8, got {path} ({error})") from error
-    read: dict[str, Callable[[str], list[tuple[int, Any]]]] = {".txt": _lines, ".csv": _table, ".jsonl": _objects}
+        with path.open("rb") as stream:
+            for number, row in rows(stream, Format(ending), damaged, columns):
+                yield f"{node.where}: {path.name}, line {number}", row
+    except InputError as error:
+        raise InputError(f"{node.where}: {path.name}, {error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{node.where}: expected a file that can be read, got {path} ({error})") from error
+
+
+def _text(where: str, row: Row, column: str) -> str:
     try:
-        numbered = read[path.suffix.lower()](text)
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{node.where}: {path.name} could not be read: {error}") from error
-    return [(f"{node.where}: {path.name}, line {number}", row) for number, row in numbered]
+        return as_text(cell(row, column), column)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
-def _lines(text: str) -> list[tuple[int, Any]]:
-    return [(number, {"text": line}) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-
-
-def _table(text: str) -> list[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    return [(reader.line_num, row) for row in reader]
-
-
-def _objects(text: str) -> list[tuple[int, Any]]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number}: expected an object, got {line:.60}")
-            rows.append((number, row))
-    return rows
-
-
-def _cell(where: str, row: dict[str, Any], column: str) -> str:
-    if column not in row:
-        raise InputError(f"{where}: expected the column {column!r}, got {', '.join(map(str, row))}")
-    value = row[column]
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: expected a text in {column!r}, got {value!r:.60}")
-    return value
-
-
-def _label(where: str, row: dict[str, Any], column: str, names: Sequence[str] | None) -> str | None:
+def _label(where: str, row: Row, column: str, names: Sequence[str] | None) -> str | None:
     """What the data say of a text: a word, or a number that stands for one."""
-    if column not in row:
-        raise InputError(f"{where}: expected the column {column!r}, got {', '.join(map(str, row))}")
-    value = row[column]
-    if value is None or value == "":
-        return None
-    if names is None:
-        return str(value)
+    try:
+        value = cell(row, column)
+        if value is None or value == "":
+            return None
+        if names is None:
+            return as_text(str(value), column)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
     number = int(value) if str(value).isdecimal() else -1
     if not 0 <= number < len(names):
         raise InputError(f"{where}: expected a number from 0 to {len(names) - 1} in {column!r}, got {value!r:.60}")

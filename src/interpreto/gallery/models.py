@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
-from interpreto.demo.models_loading import ModelName, load
-from interpreto.errors import InputError
+from interpreto.errors import InputError, ModelError
 from interpreto.gallery.catalogue import GalleryTask
 from interpreto.gallery.spec import ModelSource
+from interpreto.loading import SHIPPED, is_shipped, load_config
+from interpreto.loading import load_model as load_named
 from interpreto.model_wrapping import Engine, Explained, ModelWithSplitPoints, Traits
 from interpreto.types import Granularity, InferenceMode
 
 if TYPE_CHECKING:
     import transformers
 
-SHIPPED = "demo:"
 CLASSIFIER, CAUSAL, SEQ2SEQ = (
     "AutoModelForSequenceClassification",
     "AutoModelForCausalLM",
@@ -53,21 +54,14 @@ def know(source: ModelSource, folder: Path) -> KnownModel:
     Raises:
         InputError: No such model, or one that neither classifies texts nor writes.
     """
-    if source.id.startswith(SHIPPED):
-        shipped = [SHIPPED + name for name in get_args(ModelName)]
-        if source.id not in shipped:
-            raise InputError(f"{source.where}.id: expected one of {', '.join(shipped)}, got {source.id!r:.80}")
+    place = str(folder / source.id) if (folder / source.id).is_dir() else source.id
+    with _told(source):
+        config = None if is_shipped(source.id) else load_config(place, source.revision)
+    if config is None:
         writes = source.id == f"{SHIPPED}stories"
         task: GalleryTask = "generation" if writes else "classification"
         _check_task(source, task)
         return KnownModel(source, task, CAUSAL if writes else CLASSIFIER, source.id)
-    from transformers import AutoConfig  # slow to import
-
-    place = str(folder / source.id) if (folder / source.id).is_dir() else source.id
-    try:
-        config = AutoConfig.from_pretrained(place, **({"revision": source.revision} if source.revision else {}))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source.where}.id: {source.id!r:.80} could not be loaded: {_first_line(error)}") from error
     name = " ".join(getattr(config, "architectures", None) or [])
     if "ForSequenceClassification" in name:
         task, loader = "classification", CLASSIFIER
@@ -141,18 +135,19 @@ def load_model(known: KnownModel) -> LoadedModel:
         InputError: It cannot be loaded.
     """
     source = known.source
-    if source.id.startswith(SHIPPED):
-        return LoadedModel(known, *load(cast(ModelName, source.id.removeprefix(SHIPPED))))
-    import transformers
+    with _told(source):
+        return LoadedModel(
+            known,
+            *load_named(known.place, source.revision, source.device, loader=known.loader, options=source.options),
+        )
 
-    revision = {"revision": source.revision} if source.revision else {}
+
+@contextmanager
+def _told(source: ModelSource) -> Iterator[None]:
+    """Say in an error which part of the spec it is about."""
     try:
-        model = getattr(transformers, known.loader).from_pretrained(known.place, **revision, **source.options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(known.place, **revision)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        raise InputError(f"{source.where}.id: {source.id!r:.80} could not be loaded: {_first_line(error)}") from error
-    return LoadedModel(known, model.eval(), tokenizer)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
+        yield
+    except (InputError, ModelError) as error:
+        option, _, problem = str(error).partition(": ")
+        key = {"model": "id"}.get(option, option)
+        raise InputError(f"{source.where}.{key}: {problem}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,43 @@ _TASKS: Mapping[Task, GalleryTask] = {
 }
 
 
-def read_attributions(entry: SavedAttributions) -> list[Attribution]:
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedAttribution:
+    """A result, and where it was found.
+
+    Args:
+        result: The result.
+        file: Its file.
+        position: Which one of the file's it is, from 0; `None` where it is alone there.
+    """
+
+    result: Attribution
+    file: Path
+    position: int | None
+
+
+def read_attributions(entry: SavedAttributions) -> list[SavedAttribution]:
     """The results in the files of an entry.
 
     Raises:
-        InputError: A file of something else, or of a task that galleries do not show.
+        InputError: A file of something else, or of none, or a result of a task that galleries do not show.
     """
-    results = []
+    found = []
     for path in entry.files:
         try:
-            results.append(Attribution.load(path))
+            results = Attribution.load_all(path)
         except (InputError, OSError) as error:
             raise InputError(f"{entry.where}.results: {path.name}: {error}") from error
-        if results[-1].task not in _TASKS:
-            known = ", ".join(task.value for task in _TASKS)
-            raise InputError(
-                f"{entry.where}.results: {path.name}: expected a result of {known}, got {results[-1].task.value}"
-            )
-    return results
+        if not results:
+            raise InputError(f"{entry.where}.results: {path.name}: expected at least one result, got none")
+        for k, result in enumerate(results):
+            if result.task not in _TASKS:
+                known = ", ".join(task.value for task in _TASKS)
+                raise InputError(
+                    f"{entry.where}.results: {path.name}: expected results of {known}, got one of {result.task.value}"
+                )
+            found.append(SavedAttribution(result, path, k if len(results) > 1 else None))
+    return found
 
 
 def text_of(result: Attribution) -> str:
@@ -61,13 +81,14 @@ def place_of(entry: SavedAttributions, result: Attribution) -> Shelf:
     return Shelf(task, entry.model, entry.data, "attributions", entry.form or usual)
 
 
-def instances_of(data: Data | None, results: Sequence[Attribution]) -> tuple[Instance, ...]:
+def instances_of(data: Data | None, saved: Sequence[SavedAttribution]) -> tuple[Instance, ...]:
     """The texts that results explain, as a reader finds them.
 
     Args:
         data: What the spec says of them, if it does.
-        results: The results.
+        saved: The results.
     """
+    results = [one.result for one in saved]
     texts = list(dict.fromkeys(map(text_of, results)))
     if data is None:
         return tuple(map(Instance, texts))
@@ -77,19 +98,21 @@ def instances_of(data: Data | None, results: Sequence[Attribution]) -> tuple[Ins
 
 
 def draw_attributions(
-    entry: SavedAttributions, results: Sequence[Attribution], texts: Sequence[str], known: KnownModel | None
+    entry: SavedAttributions, saved: Sequence[SavedAttribution], texts: Sequence[str], known: KnownModel | None
 ) -> Iterator[Explanation]:
     """Pictures of saved results.
 
     Args:
         entry: What the spec says of them.
-        results: The results.
+        saved: The results.
         texts: The texts of their data, which give them their numbers.
         known: Their model, if the spec describes it.
     """
-    for path, result in zip(entry.files, results, strict=True):
-        snippet = saved_attribution_snippet(known, result, path.name)
-        number = texts.index(text_of(result))
+    numbers = {text: number for number, text in enumerate(texts)}
+    for one in saved:
+        result = one.result
+        snippet = saved_attribution_snippet(known, result, one.file.name, one.position)
+        number = numbers[text_of(result)]
         yield Explanation(place_of(entry, result), result.method, plot_attributions(result), snippet, number)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from interpreto.errors import InputError
+from interpreto.gallery.mark import PAGE, is_gallery
 
 HOST = "127.0.0.1"
 _KINDS = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
@@ -41,9 +42,15 @@ class GalleryServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, out: str | Path, port: int = 8000) -> None:
-        self.root = Path(out).resolve()
-        if not (self.root / "index.html").is_file():
-            raise InputError(f"out: expected the folder of a gallery, with an index.html, got {out}")
+        self.root: Path = Path(out).resolve()
+        try:
+            known = is_gallery(self.root)
+        except OSError as error:
+            raise InputError(f"out: the gallery in {out} cannot be read ({error})") from error
+        if not known:
+            raise InputError(
+                f"out: expected the folder of a gallery, which `interpreto gallery build` writes, got {out}"
+            )
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -69,7 +76,7 @@ class GalleryServer(ThreadingHTTPServer):
         except UnicodeDecodeError:
             return None
         if parts == [""]:
-            parts = ["index.html"]
+            parts = [PAGE]
         if any(part in ("", ".", "..") or set(part) & set("\\\0:") for part in parts):
             return None
         try:

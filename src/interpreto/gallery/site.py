@@ -19,10 +19,9 @@ from typing import Any
 
 from interpreto.errors import InputError, StoreError
 from interpreto.gallery.catalogue import Catalogue, Explanation, Shelf, Step
+from interpreto.gallery.mark import MAKER, PAGE, is_gallery
 from interpreto.visualizations.html import assets, document, embed
 
-_MAKER = "interpreto gallery"
-_PAGE = "index.html"
 _DATA = "data"
 _OWN = re.compile("[0-9a-f]{16}\\.js")
 _SCRIPTS = ("address", "pieces", "files", "front", "chooser", "texts", "snippet", "panels", "tours", "gallery")
@@ -117,11 +116,11 @@ class Site:
         views = sorted(self._views)
         style = assets("css", ("page", *views)) + _asset("gallery.css")
         script = assets("js", ("page", *views)) + "\n{\n" + "".join(_asset(f"{name}.js") for name in _SCRIPTS) + "}\n"
-        page = document(self._catalogue.title, style, script, data, _BODY, beside=True, maker=_MAKER)
+        page = document(self._catalogue.title, style, script, data, _BODY, beside=True, maker=MAKER)
         self._check_place()
         before = self._building.with_name(self._building.name + "-before")
         try:
-            (self._building / _PAGE).write_bytes(page.encode())
+            (self._building / PAGE).write_bytes(page.encode())
             if self._out.exists():
                 self._out.rename(before)
             try:
@@ -195,19 +194,13 @@ class Site:
             return
         if not self._out.is_dir():
             raise InputError(f"out: expected a folder for the gallery, got the file {self._out}")
-        data, index = self._out / _DATA, self._out / _PAGE
+        data, index = self._out / _DATA, self._out / PAGE
         found = sorted(path for folder in (self._out, data) if folder.is_dir() for path in folder.iterdir())
         for path in found:
             if path not in (data, index) and not self._own(path):
                 raise InputError(f"out: {self._out} holds {path.name!r}, no file of a gallery; name another folder")
-        if found and not self._is_ours(index):
+        if found and not is_gallery(self._out):
             raise InputError(f"out: {self._out} holds something that is no gallery of ours; name another folder")
-
-    def _is_ours(self, index: Path) -> bool:
-        if not index.is_file():
-            return False
-        with index.open("rb") as file:
-            return f'<meta name="generator" content="{_MAKER}">'.encode() in file.read(2000)
 
     def _own(self, path: Path) -> bool:
         return path.parent == self._out / _DATA and path.is_file() and bool(_OWN.fullmatch(path.name))

@@ -11,8 +11,9 @@ from dataclasses import fields
 from typing import Any
 
 from interpreto.attributions import Attribution
-from interpreto.gallery.models import SHIPPED, KnownModel
+from interpreto.gallery.models import KnownModel
 from interpreto.gallery.spec import ATTRIBUTIONS, Concepts, Method, SavedConcepts
+from interpreto.loading import SHIPPED
 from interpreto.types import Task
 
 _WIDTH = 100
@@ -147,22 +148,26 @@ def local_snippet(
     return _program(known, _imports(entry, method), lines, _lists(texts, outputs))
 
 
-def saved_attribution_snippet(known: KnownModel | None, result: Attribution, file: str) -> str:
+def saved_attribution_snippet(
+    known: KnownModel | None, result: Attribution, file: str, position: int | None = None
+) -> str:
     """A program that computes a saved attribution anew, or draws it where its model is not known.
 
     Args:
         known: The model, if the spec describes it.
         result: The attribution.
         file: The name of its file.
+        position: Which one of the file's it is, from 0; `None` where it is alone there.
     """
     method, parts = ATTRIBUTIONS.get(result.method), result.sample.parts
     writes = result.task in (Task.CAUSAL_LM, Task.SEQ2SEQ_LM)
     plain = all(len(target.plus) == 1 and not target.minus for target in result.targets)
     told = len(parts) == 2 if writes else result.task is Task.CLASSIFICATION and len(parts) == 1 and plain
     if known is None or method is None or not told:
+        read = f"load({literal(file)})" if position is None else f"load_all({literal(file)})[{position}]"
         return (
             "from interpreto import Attribution, plot_attributions\n\n"
-            f'result = Attribution.load({literal(file)})\nplot_attributions(result).save("{PICTURE}")\n'
+            f'result = Attribution.{read}\nplot_attributions(result).save("{PICTURE}")\n'
         )
     defaults = {one.name: _plain(one.default) for one in fields(method) if one.init}
     options = {
@@ -221,6 +226,8 @@ def _program(known: KnownModel, imports: Sequence[str], lines: Sequence[str], da
             _call("model", f"{known.loader}.from_pretrained", ["name", *_keywords({**revision, **source.options})]),
             _call("tokenizer", "AutoTokenizer.from_pretrained", ["name", *_keywords(revision)]),
         ]
+    if source.device is not None:
+        loading.append(f"model.to({literal(source.device)})")
     return "\n".join([*imports, "", *data, *([""] if data else []), *loading, *lines, ""])
 
 

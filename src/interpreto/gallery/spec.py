@@ -15,6 +15,7 @@ from interpreto.errors import InputError
 from interpreto.gallery.catalogue import Family, GalleryTask
 from interpreto.gallery.data import Data, read_data
 from interpreto.gallery.nodes import Node, read_yaml
+from interpreto.loading import SHIPPED
 from interpreto.model_wrapping import ActivationGranularity, Aggregation
 from interpreto.types import Granularity, InferenceMode
 
@@ -29,6 +30,7 @@ _CODE = frozenset(
         "auto_map",
     )
 )
+_SHOWN = 6  # of files that a pattern finds
 Scope = Literal["general", "class-wise", "local"]
 Classes = Literal["predicted", "truth"]
 Targets: TypeAlias = "Literal['predicted', 'all'] | tuple[Any, ...]"
@@ -60,6 +62,7 @@ class ModelSource:
         options: Further options of `from_pretrained`.
         generation: Settings of `generate`, for one that writes.
         where: Where the spec says so.
+        device: Where it runs; `None` for where it is loaded, which is the processor.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ModelSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,14 +296,14 @@ def read_spec(path: str | Path) -> Spec:
 
 
 def _model(name: str, node: Node) -> ModelSource:
-    keys = node.keys("id", "task", "revision", "options", "generation", needed=["id"])
+    keys = node.keys("id", "task", "revision", "device", "options", "generation", needed=["id"])
     model_id = keys["id"].text()
     options = keys["options"].options() if "options" in keys else {}
     generation = keys["generation"].options() if "generation" in keys else {}
     for given, where in ((options, "options"), (generation, "generation")):
         for key in _runs_code(given):
             raise InputError(f"{keys[where].where}.{key}: a spec runs no code of a model's; leave it out")
-    if model_id.startswith("demo:") and (options or "revision" in keys):
+    if model_id.startswith(SHIPPED) and (options or "revision" in keys):
         raise InputError(f"{node.where}: a model of the package has neither revision nor options; leave them out")
     return ModelSource(
         name,
@@ -309,6 +313,7 @@ def _model(name: str, node: Node) -> ModelSource:
         options,
         generation,
         node.where,
+        keys["device"].text() if "device" in keys else None,
     )
 
 
@@ -487,8 +492,17 @@ class _Reader:
         if node is None:
             return None
         if isinstance(node.value, dict):
-            return {name: self._files(one)[0] for name, one in node.named().items()}
-        return self._files(node)[0]
+            return {name: self._file(one) for name, one in node.named().items()}
+        return self._file(node)
+
+    def _file(self, node: Node) -> Path:
+        """The one file of a name or pattern."""
+        found = self._files(node)
+        if len(found) > 1:
+            names = ", ".join(path.relative_to(self.folder).as_posix() for path in found[:_SHOWN])
+            more = ", ..." * (len(found) > _SHOWN)
+            raise node.wrong("the name of one file", f"there are {len(found)}: {names}{more}")
+        return found[0]
 
     def _named(self, node: Node, known: Mapping[str, Any], section: str) -> str:
         name = node.text()

@@ -28,7 +28,7 @@ from interpreto.errors import InputError, StoreError
 from interpreto.model_wrapping.activation_rows import ActivationRows
 from interpreto.model_wrapping.activations import ActivationGranularity, Activations, RowSources
 from interpreto.model_wrapping.extraction import Extraction
-from interpreto.model_wrapping.traits import Traits
+from interpreto.model_wrapping.fingerprint import fingerprint
 from interpreto.saving import replace_whole
 from interpreto.text import Sample
 
@@ -327,17 +327,6 @@ def _digest(items: Sequence[Any]) -> str:
     for item in items:
         found.update(repr(item).encode("utf-8", "surrogatepass") + b"\0")
     return found.hexdigest()
-
-
-def fingerprint(traits: Traits) -> str:
-    """Tells models and tokenizers apart, by shapes and some weights of all parameters, and by the vocabulary."""
-    found = hashlib.sha256()
-    for name, tensor in traits.base.state_dict().items():
-        some = tensor.flatten()[:: max(1, tensor.numel() // 16)][:17].float().cpu().numpy().tobytes()
-        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + some)
-    backend: Any = traits.tokenizer.backend_tokenizer
-    found.update(backend.to_str().encode())
-    return found.hexdigest()[:32]
 
 
 @contextmanager

@@ -108,6 +108,10 @@ class CodeGradients(Gradients):
             f"baseline: expected None (codes of removed concepts) or 'zero' where concepts explain, got {baseline!r}"
         )
 
+    @property
+    def _start(self) -> SplitPoint:
+        return self.point
+
     def _contexts(self, texts: Sequence[ExplainedText]) -> list[int]:
         return [0] * len(texts)
 

@@ -74,16 +74,18 @@ class CustomModel(nn.Module):
             raise ModelError(f"tokenizer: expected a transformers tokenizer, got {type(tokenizer).__name__}")
         if task not in _TASKS:
             raise InputError(f"task: expected one of {[known.value for known in _TASKS]}, got {task!r:.60}")
-        self.task = Task(task)
+        self.task: Task = Task(task)
         self.tokenizer = tokenizer
-        self.function = getattr(function, "_orig_mod", function)  # compiled code passes over hooks
+        # Compiled code passes over hooks.
+        self.function: Callable[..., Any] = getattr(function, "_orig_mod", function)
         owner = getattr(function, "__self__", None)  # of a method, so that its module is in evaluation mode, too
-        self.owner = owner if isinstance(owner, nn.Module) else None
-        self.embeddings = _NoEmbeddings() if embeddings is None else _layer(self.function, embeddings)
-        self.arguments = frozenset(("input_ids", _MASK) if _takes_mask(self.function) else ("input_ids",))
-        self.config = PretrainedConfig()
+        self.owner: nn.Module | None = owner if isinstance(owner, nn.Module) else None
+        self.embeddings: nn.Module = _NoEmbeddings() if embeddings is None else _layer(self.function, embeddings)
+        known = ("input_ids", _MASK) if _takes_mask(self.function) else ("input_ids",)
+        self.arguments: frozenset[str] = frozenset(known)
+        self.config: PretrainedConfig = PretrainedConfig()
         self.config.num_hidden_layers = 0  # that are known
-        self.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+        self.generation_config: GenerationConfig = GenerationConfig()  # type: ignore[no-untyped-call]
         self._n_scores: int | None = None
         self._n_scores = self._look()
         self._name_scores(self._n_scores, labels)

@@ -19,8 +19,10 @@ from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, blamed_on_model, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import replaced_embeddings, untouched
 from interpreto.model_wrapping.jacobian import gradients_of
+from interpreto.model_wrapping.lost_gradients import refuse_lost_gradients
 from interpreto.model_wrapping.prefixes import row_size
 from interpreto.model_wrapping.rows import Rows
+from interpreto.model_wrapping.split_points import SplitPoint
 from interpreto.text import Sample
 from interpreto.types import Task
 
@@ -45,9 +47,6 @@ class Moments:
     mean_square: Float[Tensor, "t l d"]
     score: Float[Tensor, " t"]
     parts: tuple[Moments, ...] = ()
-
-
-_CUT = ("torch.ao.nn.quantized", "torch.nn.quantized")  # layers of whole numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +144,8 @@ class Gradients:
         ]
         totals: dict[int, _Total] = {}
         self.forward.find_out()
+        if gradients and texts:
+            refuse_lost_gradients(self.forward, texts[0], self._start)
         contexts = self._contexts(texts)
         for batch in self._point_batches(jobs, contexts):
             for point in batch:
@@ -205,7 +206,7 @@ class Gradients:
             with self._entering(texts, rows, streams):
                 read = self.forward.read(rows, texts, past)
             if gradients:
-                self._refuse_cut(read)
+                _refuse_cut(read)
             scores = []
             for point, values in zip(batch, read, strict=True):
                 job, readout = jobs[point.job], jobs[point.job].text.readout
@@ -221,19 +222,10 @@ class Gradients:
         for point, score, own in zip(batch, scores, found, strict=True):
             totals[point.job].add(point, score.detach(), torch.cat(own)[: len(score)] if gradients else None)
 
-    def _refuse_cut(self, read: Tensor) -> None:
-        """Stop at a model in which gradients get lost: they would be 0, or those of the residual stream alone.
-
-        Raises:
-            ModelError: Its answer does not depend on where it enters, or layers on the way answer without autograd.
-        """
-        cut = next((type(m) for m in self.forward.traits.base.modules() if type(m).__module__.startswith(_CUT)), None)
-        if cut is not None or not read.requires_grad:
-            found = "no path for gradients to its embeddings" if cut is None else f"layers without any, {cut.__name__}"
-            raise ModelError(
-                f"model: expected one through which gradients flow, got {found}; take a method without gradients, such "
-                "as KernelShap, or the model before it was quantised"
-            )
+    @property
+    def _start(self) -> SplitPoint | None:
+        """Where gradients are taken, if not at the embeddings."""
+        return None
 
     @contextmanager
     def _entering(
@@ -351,6 +343,19 @@ class _Total:
         else:
             mean, square, score = (values.sum(dim=0) / self.count.sum() for values in sums)
         return mean.cpu(), square.cpu(), score.cpu()
+
+
+def _refuse_cut(read: Tensor) -> None:
+    """Stop at a model in which gradients get lost: they would be 0.
+
+    Raises:
+        ModelError: Its answer does not depend on where points enter.
+    """
+    if not read.requires_grad:
+        raise ModelError(
+            "model: expected one through which gradients flow, got no path for gradients to its embeddings; take a "
+            "method without gradients, such as KernelShap"
+        )
 
 
 def _whole(

@@ -15,6 +15,7 @@ from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import Forward, refuse_nan, untouched_rows
 from interpreto.model_wrapping.hooks import untouched, visited
 from interpreto.model_wrapping.jacobian import gradients_of
+from interpreto.model_wrapping.lost_gradients import refuse_lost_gradients
 from interpreto.model_wrapping.readers import checked, places_of, shaped
 from interpreto.model_wrapping.split_points import SplitPoint
 
@@ -45,6 +46,8 @@ def hidden_gradients(forward: Forward, texts: Sequence[ExplainedText], point: Sp
     """
     rows = untouched_rows(texts)
     forward.find_out()
+    if texts:
+        refuse_lost_gradients(forward, texts[0], point)
     for batch in forward.batches(texts, rows):
         found: list[HiddenGradients] = []
         forward.budget.in_halves(batch, partial(_of_batch, forward, texts, point, found))

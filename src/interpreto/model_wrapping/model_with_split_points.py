@@ -99,7 +99,7 @@ class ModelWithSplitPoints:
             raise InputError(
                 "tokenizer: a loaded model needs its tokenizer; pass tokenizer=AutoTokenizer.from_pretrained(...)"
             )
-        self.traits = Traits(model, tokenizer)
+        self.traits: Traits = Traits(model, tokenizer)
         self.split_points: tuple[SplitPoint, ...] = sided(self.traits, find_split_points(self.traits, split_points))
         self.batch_size = batch_size
         self.truncation = truncation

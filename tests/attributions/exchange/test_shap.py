@@ -17,6 +17,7 @@ from interpreto import InputxGradient, KernelShap, Occlusion
 from interpreto.attributions.exchange import from_shap, to_shap
 from interpreto.attributions.metrics import Insertion
 from interpreto.errors import InputError, MissingExtraError
+from interpreto.types import InferenceMode
 from tests.tiny import byte_bpe, classifier, language_model, wordpiece
 
 with warnings.catch_warnings():  # of its colours, when it loads
@@ -95,6 +96,16 @@ def test_an_explanation_that_shap_made():
         np.testing.assert_allclose(result.target_scores.numpy(), logits([result.sample.parts[0]])[0], atol=1e-4)
     with pytest.raises(InputError, match=r"^attributions\[0\]: expected an explanation whose token ids are known"):
         Insertion(model, tokenizer)(results)
+
+
+def test_the_space_of_the_scores_is_said():
+    given = to_shap(explained(TEXTS[:2]))
+    assert {result.inference_mode for result in from_shap(given)} == {InferenceMode.SOFTMAX}
+    for mode in InferenceMode:
+        for said in (mode, mode.value):
+            assert {result.inference_mode for result in from_shap(given, inference_mode=said)} == {mode}
+    with pytest.raises(InputError, match=r"^inference_mode: expected one of .'logits', .*, got 'odds'"):
+        from_shap(given, inference_mode="odds")
 
 
 def test_what_cannot_be_seen_is_zero():

@@ -26,6 +26,7 @@ def scored_classes(
     names: Sequence[str],
     *,
     method: str,
+    mode: InferenceMode,
     base_scores: Float[Tensor, " t"] | None,
 ) -> Attribution:
     """Scores of the pieces of one text, in their order, for each class."""
@@ -42,7 +43,7 @@ def scored_classes(
         sample=Sample((text,), tokens, len(tokens), len(tokens)),
         method=method,
         task=Task.CLASSIFICATION,
-        inference_mode=InferenceMode.LOGITS,
+        inference_mode=mode,
         target_scores=None if base_scores is None else base_scores + scores.nansum(dim=1),
         baseline_scores=base_scores,
     )

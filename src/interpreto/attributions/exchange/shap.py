@@ -12,6 +12,7 @@ from interpreto.attributions.exchange.foreign import as_pieces, as_scores, score
 from interpreto.attributions.exchange.tables import as_results
 from interpreto.attributions.result import Attribution
 from interpreto.errors import InputError, MissingExtraError
+from interpreto.types import InferenceMode
 
 if TYPE_CHECKING:
     import shap
@@ -24,8 +25,8 @@ def to_shap(results: Attribution | Iterable[Attribution]) -> shap.Explanation:
     everything removed (or, for methods that know none, the model's score less the sum). Of several results these are
     one entry a text, as shap has them itself. Take one target of a text for `bar`: `to_shap(result)[:, "joy"]`.
 
-    Lost: standard errors, settings, the text between elements, and which elements a target cannot see (their values are
-    0). Methods that are not additive are shown by shap as if they were.
+    Lost: standard errors, settings, the space of the scores, the text between elements, and which elements a target
+    cannot see (their values are 0). Methods that are not additive are shown by shap as if they were.
 
     Args:
         results: One result, or several of the same targets.
@@ -54,7 +55,9 @@ def to_shap(results: Attribution | Iterable[Attribution]) -> shap.Explanation:
     return Explanation(values=_ragged(values), base_values=base, data=_ragged(data), output_names=names)
 
 
-def from_shap(explanation: Any, *, method: str = "shap") -> list[Attribution]:
+def from_shap(
+    explanation: Any, *, method: str = "shap", inference_mode: InferenceMode | str = InferenceMode.SOFTMAX
+) -> list[Attribution]:
     """A `shap.Explanation` of texts as results, one a text, for this library's pictures, tables and files.
 
     Each output becomes a class of its name. Lost: `clustering`, `error_std`, interaction values. Token ids are not
@@ -63,15 +66,22 @@ def from_shap(explanation: Any, *, method: str = "shap") -> list[Attribution]:
     Args:
         explanation: Of one text (`data` holds its pieces), or of several.
         method: What to call the method in the results.
+        inference_mode: The space of the scores, which shap's explanation does not tell. shap explains probabilities of
+            a transformers pipeline; give `"logits"` for a function of logits, and for what `to_shap` made of logits.
 
     Raises:
-        InputError: Not an explanation of texts.
+        InputError: Not an explanation of texts, or no such space.
 
     >>> from types import SimpleNamespace
     >>> given = SimpleNamespace(values=[0.5, 2.0], base_values=0.1, data=["so ", "sad"], output_names="sadness")
     >>> from_shap(given)[0]
-    Attribution(shap, classification, logits: 1 target ('sadness'), 2 elements of 'so sad')
+    Attribution(shap, classification, softmax: 1 target ('sadness'), 2 elements of 'so sad')
     """
+    if inference_mode not in list(InferenceMode):
+        raise InputError(
+            f"inference_mode: expected one of {[mode.value for mode in InferenceMode]}, got {inference_mode!r:.60}"
+        )
+    mode = InferenceMode(inference_mode)
     missing = [name for name in ("values", "data") if getattr(explanation, name, None) is None]
     if missing:
         raise InputError(
@@ -82,12 +92,12 @@ def from_shap(explanation: Any, *, method: str = "shap") -> list[Attribution]:
         raise InputError(f"explanation: expected texts in pieces as data, got {data!r:.60}")
     names = getattr(explanation, "output_names", None)
     if isinstance(data[0], str):
-        return [_result(values, data, base, names, method)]
+        return [_result(values, data, base, names, method, mode)]
     bases = [None] * len(data) if base is None else base
-    return [_result(*one, names, method) for one in zip(values, data, bases, strict=True)]
+    return [_result(*one, names, method, mode) for one in zip(values, data, bases, strict=True)]
 
 
-def _result(values: Any, data: Any, base: Any, names: Any, method: str) -> Attribution:
+def _result(values: Any, data: Any, base: Any, names: Any, method: str, mode: InferenceMode) -> Attribution:
     scores = as_scores(np.asarray(values, dtype=np.float64), "values")
     scores = scores[:, None] if scores.dim() == 1 else scores
     if scores.dim() != 2:
@@ -98,7 +108,8 @@ def _result(values: Any, data: Any, base: Any, names: Any, method: str) -> Attri
     offsets = None if base is None else as_scores(np.asarray(base, dtype=np.float64), "base_values")
     if offsets is not None:
         offsets = torch.broadcast_to(offsets.flatten(), (scores.shape[1],))
-    return scored_classes(as_pieces(data, "data"), scores.T, named, method=method, base_scores=offsets)
+    pieces = as_pieces(data, "data")
+    return scored_classes(pieces, scores.T, named, method=method, mode=mode, base_scores=offsets)
 
 
 def _base_values(result: Attribution) -> np.ndarray:

@@ -111,11 +111,11 @@ class PathIntegral:
     """
 
     def __init__(self, low: float, high: float, tolerance: float, resolution: float) -> None:
-        self.values = {0.0: low, 1.0: high}
+        self.values: dict[float, float] = {0.0: low, 1.0: high}
         self.parts: list[_Part] = []
         self.steps = 0
         self.tolerance = tolerance
-        self.rounding = _ROUNDING * resolution * max(abs(low), abs(high))
+        self.rounding: float = _ROUNDING * resolution * max(abs(low), abs(high))
 
     def add(self, segment: Segment, scores: Float[Tensor, " l"], before: float) -> None:
         """Take in the integral over a segment, between whose ends the score is known."""

@@ -9,6 +9,6 @@ from interpreto.cli.concepts.importance import importance
 from interpreto.cli.concepts.interpret import interpret
 from interpreto.cli.concepts.plot import plot
 
-app = typer.Typer(help="Learn a model's concepts, read them, weigh them, draw them.", no_args_is_help=True)
-for command in (fit, interpret, importance, plot):
-    app.command()(command)
+app: typer.Typer = typer.Typer(help="Learn a model's concepts, read them, weigh them, draw them.", no_args_is_help=True)
+for _command in (fit, interpret, importance, plot):
+    app.command()(_command)

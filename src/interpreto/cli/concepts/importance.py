@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +11,13 @@ import typer
 from interpreto.cli import options as o
 from interpreto.cli.commands import note
 from interpreto.cli.concepts.origin import Again, Folder, Origin
+from interpreto.cli.names import find_name
 from interpreto.cli.tables import aligned, number
+from interpreto.cli.targets import Targets
 from interpreto.cli.texts import Damaged, OnError, all_texts, open_texts
 from interpreto.cli.written import check_ending
 
-
-class Weight(str, Enum):
-    """What a concept's weight is, as `ImportanceMethod`."""
-
-    GRADIENT = "gradient"
-    GRADIENT_X_CONCEPT = "gradient_x_concept"
+_WEIGHTS = ("gradient", "gradient_x_concept")  # as `ImportanceMethod`, which would load torch
 
 
 def importance(
@@ -31,9 +27,12 @@ def importance(
     format: o.FileFormat = None,
     column: o.Columns = None,
     target: Annotated[
-        list[int] | None, typer.Option(help="A class by number; several times for several. Default: the predicted one.")
+        list[str] | None,
+        typer.Option(help="A class, by label or number; several times for several. Default: the predicted one."),
     ] = None,
-    method: Annotated[Weight, typer.Option(help="What a concept's weight is.")] = Weight.GRADIENT_X_CONCEPT,
+    method: Annotated[str, typer.Option(help="A concept's weight: gradient, or gradient-x-concept.")] = (
+        "gradient-x-concept"
+    ),
     inference_mode: o.Mode = None,
     top: Annotated[int, typer.Option(min=1, help="Concepts a class that are shown.")] = 5,
     out: Annotated[Path | None, typer.Option(help="A .json file for `concepts plot`.")] = None,
@@ -46,15 +45,18 @@ def importance(
 ) -> None:
     """Weigh concepts: how much each adds to the score of each class, or output token, over many texts."""
     check_ending(out, (".json",), file)
+    weight = find_name("method", method, _WEIGHTS)
     origin, damaged = Origin.load(folder, model), Damaged(on_error)
     texts = all_texts(open_texts(text, file, format, column), damaged)
     mode = {} if inference_mode is None else {"inference_mode": inference_mode}
-    found = origin.concepts(folder, device).importance(
+    concepts = origin.concepts(folder, device)
+    said = Targets(tuple(target or ())).everywhere(concepts.split.traits.base)
+    found = concepts.importance(
         texts,
-        target,
+        None if said is None else [said] * len(texts),
         origin.granularity,
         aggregation=origin.aggregation,
-        method=method.value,
+        method=weight,
         batch_size=batch_size,
         **mode,
     )

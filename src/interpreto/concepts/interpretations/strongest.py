@@ -88,7 +88,7 @@ class Choice:
         self._k, self._order, self._reach = k, order, k_context
         self._least = torch.zeros(nb_concepts)  # a code must be above it to count
         self._last_key = np.full(nb_concepts, np.iinfo(np.uint64).max, np.uint64)  # a key must not be above it
-        self.found = Chosen.nothing(2 * k_context + 1)
+        self.found: Chosen = Chosen.nothing(2 * k_context + 1)
 
     def add(
         self,

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from interpreto.errors import InputError, ModelError, check_count
-from interpreto.model_wrapping.activation_store import fingerprint
+from interpreto.model_wrapping.fingerprint import fingerprint
 from interpreto.model_wrapping.generation import ends, generate
 from interpreto.model_wrapping.llm_interface.interface import Answer, Chat, Failure, LLMInterface
 from interpreto.model_wrapping.traits import Traits

@@ -18,6 +18,7 @@ from interpreto.errors import ModelError
 from interpreto.model_wrapping.explained_text import ExplainedText
 from interpreto.model_wrapping.forward import untouched_rows
 from interpreto.model_wrapping.hooks import untouched, visited
+from interpreto.model_wrapping.lost_gradients import refuse_lost_gradients
 from interpreto.model_wrapping.readers import places_of, shaped
 
 
@@ -125,6 +126,7 @@ class Lesson:
         texts = [self.spliced.texts[k] for k in names]
         everything, forward = untouched_rows(texts), self.spliced.forward
         forward.find_out()
+        refuse_lost_gradients(forward, texts[0], self.spliced.point)
         total = [torch.zeros_like(weight) for weight in state_map.weights]
 
         def run(batch: Sequence[tuple[int, int]]) -> None:
