@@ -22,8 +22,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / ".work" / "compat"
 TORCH = "torch==2.13.0"
-EXTRAS = "bench,data,viz"
-TOOLS = ("accelerate", "beartype", "html5lib", "peft", "protobuf", "pytest", "pytest-xdist", "sentencepiece")
+EXTRAS = "bench,data,llm,nnsight,viz"
+TOOLS = (
+    "accelerate",
+    "beartype",
+    "html5lib",
+    "optimum-quanto",
+    "peft",
+    "protobuf",
+    "pytest",
+    "pytest-xdist",
+    "sentencepiece",
+)
 TELL = (
     "import json, platform, interpreto, numpy, torch, transformers;"
     "print(json.dumps([platform.python_version(), transformers.__version__, torch.__version__, numpy.__version__]))"
@@ -46,7 +56,7 @@ class Release:
 
 
 RELEASES = (
-    Release("oldest", "3.10", ("transformers==5.0.0",)),
+    Release("oldest", "3.10", ("transformers==5.6.0",)),
     Release("python-3.10", "3.10"),
     Release("python-3.11", "3.11"),
     Release("python-3.12", "3.12"),
@@ -73,7 +83,7 @@ def try_release(release: Release, arguments: list[str]) -> dict[str, object]:
         subprocess.run([interpreter, "-m", "venv", str(place)], check=True)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, TORCH], check=True)
-        subprocess.run([*install, "-e", f"{ROOT}[{EXTRAS}]", *TOOLS, *release.packages], check=True)
+        subprocess.run([*install, "-e", f"{ROOT}[{EXTRAS}]", *TOOLS.split(), *release.packages], check=True)
         (place / "done").touch()
     versions = json.loads(subprocess.run([python, "-c", TELL], check=True, capture_output=True, text=True).stdout)
     start = time.monotonic()

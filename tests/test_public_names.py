@@ -4,6 +4,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from typing import get_origin
 
 import pytest
 
@@ -39,7 +40,8 @@ def test_names_are_sorted_there_and_documented(name):
     assert list(module.__all__) == order  # constants, classes, functions
     for public in module.__all__:
         value = getattr(module, public)
-        if inspect.isclass(value) or inspect.isfunction(value):
+        alias = get_origin(value) is not None  # a class to Python 3.10, with a string below it to us
+        if not alias and (inspect.isclass(value) or inspect.isfunction(value)):
             assert (value.__doc__ or "").strip(), public
 
 

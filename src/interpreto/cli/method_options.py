@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from inspect import get_annotations
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from interpreto.cli.names import find_name
 from interpreto.errors import InputError
@@ -34,7 +35,7 @@ def method_options(
             raise InputError(f"option: {name} is given twice")
         options[name] = _value(text)
     known = _known(method, ours)
-    hints = get_type_hints(method)
+    hints = _hints(method)
     for name, value in options.items():
         if name not in known:
             raise InputError(
@@ -99,6 +100,14 @@ def _known(method: type, ours: Sequence[str]) -> list[str]:
 def _near(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _hints(method: type) -> dict[str, Any]:
+    """The kinds of a dataclass's fields; `get_type_hints` of Python 3.10 does not take `KW_ONLY` for one."""
+    hints: dict[str, Any] = {}
+    for base in reversed(method.__mro__):
+        hints |= get_annotations(base, eval_str=True)
+    return hints
 
 
 def _value(text: str) -> Any:
