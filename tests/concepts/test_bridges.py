@@ -568,8 +568,8 @@ def test_bad_input_is_one_clear_error(call, message):
 def test_points_in_a_decoder_depend_on_what_is_written():
     model, tokenizer = sequence_to_sequence(), metaspace()
     split = ModelWithSplitPoints(model, tokenizer=tokenizer, split_points="decoder.0")
-    explainer = RandomConcepts(split, nb_concepts=12)
-    explainer.fit(split.get_activations(["a day", "it is"], targets=["a", "the dog"]))
+    explainer = RandomConcepts(split, nb_concepts=8)
+    explainer.fit(split.get_activations(["a day", "it is"], targets=["a sad, sad day", "the dog ran home"]))
     with pytest.raises(InputError, match="take a point of the encoder"):
         Occlusion(explainer)("a day", [0])
     (result,) = Occlusion(ConceptsToOutput(explainer))("a day", ["the dog"])
