@@ -184,7 +184,7 @@ def choose(faithful: dict[str, Any], plausible: dict[str, Any]) -> str:
 
 def compat(report: list[dict]) -> str:
     """With which releases the tests were run."""
-    lines = [[*row["versions"], row["result"]] for row in report]
+    lines = [[*row["versions"], row["result"]] for row in report if "versions" in row]
     return table(["Python", "transformers", "torch", "numpy", "tests"], lines) + "\n"
 
 

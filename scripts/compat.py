@@ -67,7 +67,9 @@ RELEASES = (
 def find_python(version: str) -> str | None:
     """An interpreter of this version: where pyenv keeps them, whose names on the path need not run, or on the path."""
     kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = sorted(kept.glob(f"{version}.*/bin/python"))
+    found = sorted(
+        kept.glob(f"{version}.*/bin/python"), key=lambda path: [int(n) for n in re.findall(r"\d+", path.parts[-3])]
+    )
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
@@ -78,25 +80,27 @@ def try_release(release: Release, arguments: list[str]) -> dict[str, object]:
         return {"release": asdict(release), "result": f"no Python {release.python} here"}
     place = WORK / release.name
     python = str(place / "bin" / "python")
-    if not (place / "done").exists():
+    wanted = json.dumps([asdict(release), TORCH, EXTRAS, TOOLS])
+    done = place / "made_of.json"
+    if not done.exists() or done.read_text() != wanted:
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([interpreter, "-m", "venv", str(place)], check=True)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, TORCH], check=True)
-        subprocess.run([*install, "-e", f"{ROOT}[{EXTRAS}]", *TOOLS.split(), *release.packages], check=True)
-        (place / "done").touch()
+        subprocess.run([*install, "-e", f"{ROOT}[{EXTRAS}]", *TOOLS, *release.packages], check=True)
+        done.write_text(wanted)
     versions = json.loads(subprocess.run([python, "-c", TELL], check=True, capture_output=True, text=True).stdout)
     start = time.monotonic()
     log = place / "tests.log"
     with log.open("w") as out:
         command = [python, "-m", "pytest", "-q", "-m", "not slow", "tests", *arguments]
-        done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
+        ran = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False)
     last = [line for line in log.read_text().splitlines() if re.search(r"\d+ (passed|failed|error)", line)]
     print(f"{release.name}: {last[-1] if last else 'did not run'} (see {log})", flush=True)
     return {
         "release": asdict(release),
         "versions": versions,
-        "ok": done.returncode == 0,
+        "ok": ran.returncode == 0,
         "result": re.sub(r"^=+ | =+$| in [\d.]+s.*", "", last[-1]) if last else "did not run",
         "minutes": (time.monotonic() - start) / 60,
     }

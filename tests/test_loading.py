@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from interpreto.demo import load
 from interpreto.errors import InputError, InterpretoWarning, ModelError
-from interpreto.loading import load_config, load_model
+from interpreto.loading import first_architecture, load_config, load_model
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,22 @@ def test_the_configuration_says_which_class_it_is(folder):
     other, _ = load_model(str(folder), device="cpu", loader="AutoModel", options={"dtype": torch.float64})
     assert isinstance(other, transformers.BertModel)
     assert other.dtype is torch.float64
+
+
+def test_only_repositories_have_revisions(folder):
+    for name, kind in (("demo:emotion", "a model of the package"), (str(folder), "a folder")):
+        wanted = f"revision: expected none, for {name!r} is {kind} and has no others; leave it out"
+        assert said(InputError, name, revision="main") == wanted
+    with pytest.raises(InputError, match=r"^revision: expected none"):
+        load_config(str(folder), "main")
+
+
+@pytest.mark.parametrize(
+    ("named", "first"),
+    [(["A", "B"], "A"), ("A", "A"), ([1], None), (["", "A"], ""), ([], None), (None, None), ({"A": 1}, None)],
+)
+def test_the_first_architecture(named, first):
+    assert first_architecture(transformers.PretrainedConfig(architectures=named)) == first
 
 
 def test_shipped_ones_are_known():

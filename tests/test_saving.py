@@ -1,7 +1,10 @@
 """Files are there as a whole, or as they were."""
 
 import os
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,33 @@ def test_a_pipe_is_written_to(tmp_path):
     write_whole(pipe, b"through")
     reader.join()
     assert read == [b"through"]
+
+
+def test_what_is_printed_to_is_printed_to(tmp_path):
+    """A shell's `> file` and `/dev/stdout`: what was printed before and after stays."""
+    code = (
+        "from interpreto.saving import write_whole; print(1, flush=True); write_whole('/dev/stdout', b'2\\n'); print(3)"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    assert (tmp_path / "out").read_text().split() == ["1", "2", "3"]
+
+
+def test_names_that_cannot_be_are_told(tmp_path):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in (tmp_path / "circle", tmp_path / "a\0b"):
+        with pytest.raises(StoreError, match="could not be written"):
+            write_whole(name, b"")
+
+
+def test_several_threads_write_one_file(tmp_path):
+    def write(k):
+        for _ in range(50):
+            write_whole(tmp_path / "one", bytes([k]) * 1000)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, k) for k in range(4)]:
+            done.result()
+    data = (tmp_path / "one").read_bytes()
+    assert len(data) == 1000
+    assert len(set(data)) == 1

@@ -34,6 +34,13 @@ def is_shipped(name: str) -> bool:
     return True
 
 
+def first_architecture(config: transformers.PretrainedConfig) -> str | None:
+    """The class that a configuration names first, whatever else it holds in that place; `None` where it names none."""
+    named: Any = getattr(config, "architectures", None)
+    first = named[0] if isinstance(named, (list, tuple)) and named else named
+    return first if isinstance(first, str) else None
+
+
 def load_config(name: str, revision: str | None = None) -> transformers.PretrainedConfig:
     """The configuration of a model, which says what it is.
 
@@ -42,11 +49,12 @@ def load_config(name: str, revision: str | None = None) -> transformers.Pretrain
         revision: Branch, tag or commit of the repository.
 
     Raises:
-        InputError: No such folder or repository, or nothing that can be read in it.
+        InputError: No such folder or repository, or nothing that can be read in it; the revision of a folder.
         ModelError: A model that needs code of its own, or that this version of transformers does not know.
     """
     import transformers
 
+    _check_revision(name, revision)
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
         found = sorted(path.name for path in Path(name).iterdir())
         holds = ", ".join(found[:_SHOWN]) + ", ..." * (len(found) > _SHOWN) if found else "nothing"
@@ -81,13 +89,14 @@ def load_model(
         options: Further options of the model's `from_pretrained`.
 
     Raises:
-        InputError: No such model or device.
+        InputError: No such model or device, or the revision of what is in no repository.
         ModelError: One that transformers cannot load as it is.
 
     Warns:
         InterpretoWarning: Weights that are in no file of the model, which transformers draws at random.
     """
     if is_shipped(name):
+        _check_revision(name, revision)
         model, tokenizer = load(cast(ModelName, name.removeprefix(SHIPPED)))
     else:
         model, tokenizer = _fetched(name, revision, loader, options or {})
@@ -126,13 +135,13 @@ def _head(name: str, config: Any) -> Any:
     """
     import transformers
 
-    named = getattr(config, "architectures", None)
-    first = named[0] if isinstance(named, (list, tuple)) and named else named
-    head = getattr(transformers, first, None) if isinstance(first, str) else None
+    first = first_architecture(config)
+    head = None if first is None else getattr(transformers, first, None)
     if not (isinstance(head, type) and issubclass(head, transformers.PreTrainedModel)):
         raise ModelError(
             f"model: expected the class of a model in the architectures of the config.json of {name!r:.200}, such as "
-            f"BertForSequenceClassification, got {first!r:.60}; load it in Python, with the class that it needs"
+            f"BertForSequenceClassification, got {getattr(config, 'architectures', None)!r:.60}; "
+            "load it in Python, with the class that it needs"
         )
     return head
 
@@ -163,6 +172,17 @@ def _moved(model: Any, device: str | None) -> Any:
         raise InputError(
             f"device: expected one that is there and has room, such as cpu, got {device!r:.40} ({_brief(error)})"
         ) from error
+
+
+def _check_revision(name: str, revision: str | None) -> None:
+    """Refuse a revision that would be looked for nowhere.
+
+    Raises:
+        InputError: It is of a shipped model, or of a folder.
+    """
+    kind = "a model of the package" if name.startswith(SHIPPED) else "a folder" if Path(name).is_dir() else None
+    if revision is not None and kind is not None:
+        raise InputError(f"revision: expected none, for {name!r:.200} is {kind} and has no others; leave it out")
 
 
 def _revision(revision: str | None) -> dict[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, ClassVar, TypeVar
 
 from interpreto.errors import InputError, StoreError
@@ -75,8 +77,8 @@ class SavedAsJson(ABC):
             InputError: No file, or one of something else.
         """
         try:
-            text = Path(path).read_bytes().decode("utf-8", "replace")
-        except OSError as error:
+            text = Path(path).read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"path: expected a file of {cls.saved_as}, got {path} ({error})") from error
         return cls.from_json(text)
 
@@ -92,13 +94,17 @@ def write_whole(path: str | Path, data: bytes, option: str = "path") -> None:
     Raises:
         StoreError: The file cannot be written.
     """
-    place = Path(path).resolve()
     try:
-        if place.exists() and not place.is_file():
+        number = re.fullmatch(r"/dev/(stdout|stderr|fd/(\d+))", str(path))
+        place = Path(path).resolve()
+        if number:
+            with os.fdopen(os.dup(int(number[2] or {"stdout": 1, "stderr": 2}[number[1]])), "wb") as stream:
+                stream.write(data)
+        elif place.exists() and not place.is_file():
             place.write_bytes(data)
         else:
             replace_whole(place, lambda draft: draft.write_bytes(data))
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name that cannot be one
         raise StoreError(f"{option}: {path} could not be written ({error}); take another place") from error
 
 
@@ -112,7 +118,7 @@ def replace_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OSError: It cannot be written; what was there before stays.
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f"{path.name}.{token_hex(4)}.part")
     try:
         write(draft)
         if path.exists():

@@ -46,10 +46,10 @@ def rows(
         damaged: Is told the number of a damaged line, and what is wrong; if it raises nothing, reading goes on with the
             next line. Of a row over several lines this is the one where it begins, so that after a quote that is never
             closed every later line counts.
-        columns: What the header of a table must name.
+        columns: What the header of a table must name, once each.
 
     Raises:
-        InputError: A table whose header is damaged, or does not name the columns.
+        InputError: A table whose header is damaged, or does not name the columns once.
 
     >>> list(rows(io.BytesIO(b'text,label\\none,joy\\n"two\\nthree,fear\\n'), Format.CSV, print))
     3 expected a row of a table, got a quote that is never closed
@@ -133,6 +133,9 @@ def _table(
             missing = [name for name in columns if name not in header]
             if missing:
                 raise InputError(f"column: expected {missing[0]!r} in the header of the table, got {header!r:.200}")
+            twice = [name for name in columns if header.count(name) > 1]
+            if twice:
+                raise InputError(f"column: expected {twice[0]!r} once in the header of the table, got {header!r:.200}")
         elif isinstance(cells, str):
             damaged(number, cells)
         elif len(cells) == len(header):

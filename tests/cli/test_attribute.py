@@ -238,14 +238,50 @@ def test_what_was_done_before_a_stop_is_kept(tmp_path, monkeypatch, name):
 
 
 def test_what_was_done_before_a_stop_cannot_always_be_kept(tmp_path, monkeypatch):
-    path, out = tmp_path / "t.txt", tmp_path / "r.csv"
+    path, out = tmp_path / "t.txt", tmp_path / f"{'r' * 251}.csv"
     path.write_bytes(f"{SCARED}\n\xff\n".encode("latin-1"))
-    out.mkdir()
+    out.mkdir()  # and a longer name has no place
     code, shown, err = run("attribute", *MODEL, *QUICK, "--file", path, "--out", out)
     assert (code, shown) == (2, "")
     first, second = err.splitlines()
-    assert "could not be written" in first
+    assert "name too long" in first
     assert second.startswith("error: line 2: expected UTF-8")
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.html"])
+def test_a_part_replaces_nothing(tmp_path, name):
+    path, out = tmp_path / "t.txt", tmp_path / name
+    path.write_bytes(f"{SCARED}\n\xff\n".encode("latin-1"))
+    out.write_text("whole")
+    for part in (f"r.partial{out.suffix}", f"r.partial-2{out.suffix}"):
+        code, _, err = run("attribute", *MODEL, *QUICK, "--file", path, "--out", out)
+        assert code == 2
+        assert err.splitlines()[0] == f"{tmp_path / part}: 1 explained, only up to line 1"
+        assert "scared" in (tmp_path / part).read_text()
+    assert out.read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.html"])
+def test_nothing_explained_is_told(tmp_path, name):
+    path, out = tmp_path / "t.txt", tmp_path / name
+    path.write_bytes(b"\xff\n")
+    out.write_text("of other texts")
+    code, _, err = run("attribute", *MODEL, *QUICK, "--file", path, "--out", out, "--on-error", "skip")
+    assert code == 1
+    if name == "r.csv":
+        assert out.read_text().split() == ["line,target,position,element,score,std_error"]
+    else:
+        assert out.read_text() == "of other texts"
+        assert f"{out}: not written, for nothing was explained; what is there is of an earlier run\n" in err
+
+
+def test_an_empty_cell_asks_for_the_models_own_answer(tmp_path):
+    model, tokenizer = load("emotion")
+    table = tmp_path / "t.csv"
+    table.write_text(f"text,class\n{SCARED},joy\n{LOVING},\n")
+    first, second = attributions(*QUICK, "--file", table, "--target-column", "class")
+    same(first, Occlusion(model, tokenizer)(SCARED, ["joy"])[0])
+    same(second, Occlusion(model, tokenizer)(LOVING)[0])
 
 
 def test_another_model_in_the_same_folder_is_noticed(tmp_path):

@@ -90,6 +90,21 @@ def test_options_change_figures():
     assert both[1] != none[1]
 
 
+@pytest.mark.parametrize("metric", ["deletion", "sensitivity-max"])
+def test_the_seed_of_a_method_is_that_of_its_metrics(metric):
+    words = ("evaluate", *MODEL, "--text", SCARED, "--methods", "saliency,occlusion", "--metrics", metric, "--json")
+
+    def figures(*more):
+        code, out, _ = run(*words, *more)
+        assert code == 0
+        return [(row["score"], row["beside"]) for row in json_lines(out)]
+
+    nought, five = figures(), figures("--seed", 5)
+    assert figures("--option", "seed=5") == five
+    assert figures("--option", "occlusion.seed=5") == [nought[0], five[1]]
+    assert nought[1] != five[1]
+
+
 def test_what_is_asked_wrongly():
     ask = ("evaluate", *MODEL, "--text", SCARED)
     for option, said in (

@@ -101,6 +101,19 @@ def test_only_one_run_at_a_time(tmp_path):
     assert numbers(path) == [1, 2, 3]
 
 
+def test_a_link_is_the_file_it_leads_to(tmp_path):
+    (tmp_path / "links").mkdir()
+    path, link = tmp_path / "r.jsonl", tmp_path / "links" / "other.jsonl"
+    link.symlink_to(path)
+    written(link, 1)
+    assert [place.name for place in link.parent.iterdir()] == ["other.jsonl"]
+    assert written(path, 2).last == 1
+    assert written(link, 3).last == 2
+    with pytest.raises(InputError, match=r"other.jsonl was begun by another command"):
+        Journal(link, OTHER)
+    assert numbers(path) == [1, 2, 3]
+
+
 def test_a_refused_run_locks_nobody_out(tmp_path):
     path = tmp_path / "r.jsonl"
     written(path, 1)

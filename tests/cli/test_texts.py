@@ -65,6 +65,23 @@ def test_tables():
             read(content, "csv")
 
 
+def test_a_column_that_a_header_names_twice_is_refused():
+    with pytest.raises(
+        InputError, match=r"^column: expected 'text' once in the header of the table, got \['text', 'y'"
+    ):
+        read(b"text,y,text\na,1,b\n", "csv")
+    assert read(b"text,y,y\na,1,2\n", "csv") == ([(2, "a", None)], [])
+
+
+def test_an_empty_cell_is_no_target():
+    assert read(b'y,text\n,a\n"",b\n , c\n', "csv", target_column="y")[0] == [
+        (2, "a", None), (3, "b", None), (4, " c", " "),
+    ]  # fmt: skip
+    assert read(b'{"text": "a", "y": ""}\n{"text": "b", "y": null}\n', "jsonl", target_column="y")[0] == [
+        (1, "a", ""), (2, "b", None),
+    ]  # fmt: skip
+
+
 def test_a_quote_that_is_never_closed_costs_its_own_row():
     content = 'y,text\n1,"a\n2,b\n3,"two\nlines"\n4,c\n5,"d\n6,e'
     lines, damaged = read(content.encode(), "csv", target_column="y")

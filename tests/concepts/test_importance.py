@@ -255,7 +255,7 @@ def test_bad_input_is_refused(tmp_path):
         concepts.importance(TEXTS, ["joy"])
     with pytest.raises(InputError, match="target: expected one of"):
         concepts.importance(TEXTS, [0]).top("joy")
-    with pytest.raises(InputError, match="expected a saved importance"):
+    with pytest.raises(InputError, match="path: expected a file of an importance"):
         ConceptImportance.load(tmp_path / "nothing.json")
     narrow = RandomConcepts(concepts.model_with_split_points, nb_concepts=3)
     narrow.fit(torch.randn(5, 16))

@@ -44,7 +44,7 @@ def test_a_failed_save_keeps_what_was_there(concepts, tmp_path, monkeypatch):
 
     folder = concepts.save(tmp_path / "c")
 
-    def full(tensors, path):
+    def full(tensors, path, metadata):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
@@ -74,6 +74,9 @@ def test_what_cannot_be_loaded_is_refused(concepts, split, tmp_path):
         (folder / "concepts.json").write_text(json.dumps({name: v for name, v in about.items() if name != key}))
         with pytest.raises(InputError, match="damaged"):
             RandomConcepts.load(folder)
+    (folder / "concepts.json").write_text(json.dumps({**about, "pair": "of another writing"}))
+    with pytest.raises(InputError, match="was not written together with"):
+        RandomConcepts.load(folder)
     concepts.save(folder)
     path = folder / "concept_model.safetensors"
     path.write_bytes(path.read_bytes()[:-3])

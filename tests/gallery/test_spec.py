@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from interpreto.errors import InputError
-from interpreto.gallery.spec import Attributions, Concepts, SavedAttributions, SavedConcepts, read_spec
+from interpreto.gallery.models import know
+from interpreto.gallery.spec import Attributions, Concepts, ModelSource, SavedAttributions, SavedConcepts, read_spec
 
 GOOD = """
 title: A gallery
@@ -132,6 +134,17 @@ def test_a_good_one_is_read_whole(tmp_path):
         ('{id: "demo:emotion"}', "{id: a/b, options: {attn_implementation: a/kernel}}", "a spec runs no code"),
         ('{id: "demo:emotion"}', "{id: a/b, generation: {custom_generate: ./here}}", "custom_generate: a spec runs"),
         ('{id: "demo:emotion"}', "{id: a/b, generation: {a: [{trust_remote_code: 1}]}}", "a spec runs no code"),
+        (
+            '{id: "demo:emotion"}',
+            "{id: a/b, options: {kernel_config: {a: b}}}",
+            "options.kernel_config: a spec runs no",
+        ),
+        ('{id: "demo:emotion"}', "{id: a/b, options: {token: hf_x}}", "feelings.options.token: would be published"),
+        (
+            '{id: "demo:emotion"}',
+            "{id: a/b, options: {a: [{use_auth_token: hf_x}]}}",
+            "options.use_auth_token: would be published with the site; log in with `hf auth login` instead",
+        ),
         ('{id: "demo:emotion"}', "{id: a/b, options: {a-b: 1}}", "expected the name of an option"),
         ('{id: "demo:emotion"}', "{id: a/b, options: {import: 1}}", "expected the name of an option"),
         ("text: 1", "text: -1", "walks[0].steps[0].show.text: expected a whole number, at least 0, got -1"),
@@ -141,6 +154,32 @@ def test_a_good_one_is_read_whole(tmp_path):
 def test_what_is_wrong_is_named(tmp_path, old, new, said):
     assert old in GOOD
     assert said in refused(tmp_path, GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("named", "task"),
+    [
+        (["BertForSequenceClassification", 1], "classification"),
+        ("BertForSequenceClassification", "classification"),
+        (["GPT2LMHeadModel", "BertForSequenceClassification"], "generation"),
+        ([1], None),
+        (None, None),
+    ],
+)
+def test_the_first_architecture_says_what_a_model_does(tmp_path, named, task):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": named}))
+    if task is not None:
+        assert know(ModelSource("m", "m"), tmp_path).task == task
+        return
+    with pytest.raises(InputError, match=r"^x\.task: .* whether it classifies texts or writes \(no architectures\)"):
+        know(ModelSource("m", "m", where="x"), tmp_path)
+
+
+def test_a_folder_has_no_revision(tmp_path):
+    (tmp_path / "m").mkdir()
+    with pytest.raises(InputError, match=r"^x\.revision: expected none, for .*m' is a folder"):
+        know(ModelSource("m", "m", revision="main", where="x"), tmp_path)
 
 
 @pytest.mark.parametrize(

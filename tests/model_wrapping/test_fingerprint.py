@@ -37,3 +37,23 @@ def test_so_do_tokenizers_and_number_types():
         fingerprint(Traits(copy.deepcopy(model).double(), wordpiece())),
     }
     assert len(known) == 3
+
+
+def test_the_configuration_counts_and_so_does_every_weight():
+    model, tokenizer = classifier(), wordpiece()
+    known = fingerprint(Traits(model, tokenizer))
+    labels = dict(model.config.id2label)
+    model.config.id2label = dict(zip(labels, reversed(labels.values()), strict=True))
+    assert fingerprint(Traits(model, tokenizer)) != known
+    model.config.id2label = labels
+    assert fingerprint(Traits(model, tokenizer)) == known
+    with torch.no_grad():
+        model.get_input_embeddings().weight[7, 5] += 1e-3
+    assert fingerprint(Traits(model, tokenizer)) != known
+
+
+def test_how_the_tokenizer_was_called_last_does_not():
+    model, tokenizer = classifier(), copy.deepcopy(wordpiece())
+    known = fingerprint(Traits(model, tokenizer))
+    tokenizer(["a day", "a sad, sad day"], padding=True, truncation=True, max_length=5)
+    assert fingerprint(Traits(model, tokenizer)) == known

@@ -1,7 +1,9 @@
 """Ids: exactly the tokenizer's own, encoded once; outputs without a space that nobody wrote; tokenizers untouched."""
 
+import sys
 import warnings
 from copy import deepcopy
+from threading import Thread
 
 import pytest
 import torch
@@ -383,3 +385,31 @@ def test_a_row_of_nothing_but_special_tokens_is_refused():
     (row,) = split_inputs({"input_ids": torch.tensor([[2, 3]])})
     with pytest.raises(InputError, match="nothing but special tokens"):
         source(wordpiece(), row)
+
+
+def test_threads_leave_a_tokenizer_as_it_was():
+    tokenizer = deepcopy(wordpiece())
+    tokenizer("a day", padding="max_length", max_length=9, truncation=True)
+    backend, wrong = tokenizer.backend_tokenizer, []
+    before = backend.truncation, backend.padding
+
+    def work():
+        try:
+            for _ in range(300):
+                source(tokenizer, "a sad day")
+                token_spans(tokenizer, [5, 6, 7])
+        except Exception as error:
+            wrong.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+    assert (backend.truncation, backend.padding) == before

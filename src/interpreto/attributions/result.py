@@ -184,11 +184,10 @@ class Attribution(SavedAsJson):
         """Read a file that `save` wrote.
 
         Raises:
-            InputError: Not a saved attribution, or several of them.
+            InputError: No file, not a saved attribution, or several of them.
         """
-        text = Path(path).read_bytes().decode("utf-8", "replace")
         try:
-            return cls.from_json(text)
+            return super().load(path)
         except InputError as error:
             cause = error.__cause__
             if isinstance(cause, json.JSONDecodeError) and cause.msg == "Extra data":
@@ -209,18 +208,21 @@ class Attribution(SavedAsJson):
             the command line do, that is left out.
 
         Raises:
-            InputError: A line that is no saved attribution; the message names it.
+            InputError: No file, or a line that is no saved attribution; the message names it.
         """
         found: list[Attribution] = []
-        with Path(path).open(encoding="utf-8", errors="replace", newline="\n") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not found and line.strip() == "{":  # one, that was written over several lines
-                    return [cls.load(path)]
-                try:
-                    found += [cls.from_json(line)] if line.strip() else []
-                except InputError as error:
-                    problem = str(error).removeprefix("file: ")
-                    raise InputError(f"file: line {number}: {problem}") from error
+        try:
+            with Path(path).open("rb") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if not found and line.strip() == b"{":  # one, that was written over several lines
+                        return [cls.load(path)]
+                    try:
+                        found += [cls.from_json(line.decode())] if line.strip() else []
+                    except (InputError, UnicodeDecodeError) as error:
+                        problem = str(error).removeprefix("file: ")
+                        raise InputError(f"file: line {number}: {problem}") from error
+        except OSError as error:
+            raise InputError(f"path: expected a file of attributions, got {path} ({error})") from error
         return found
 
     def to_pandas(self) -> pandas.DataFrame:

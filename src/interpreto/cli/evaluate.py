@@ -89,7 +89,8 @@ def evaluate(
         for name in asked:
             results = _of_all(found[name], lines, damaged)
             for metric in judged:
-                rows.append(_row(name, metric, explainers[name], results, seed or 0))
+                own_seed = chosen[name].get("seed", seed or 0)  # of --option, which may be the method's alone
+                rows.append(_row(name, metric, explainers[name], results, own_seed))
                 done.update()
     _write(rows, out, as_json)
     if out is not None:

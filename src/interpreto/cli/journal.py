@@ -39,11 +39,11 @@ class Journal:
 
     def __init__(self, path: Path, command: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.path = path
-        self._about_path = path.with_name(path.name + ".run")
         self._about: dict[str, Any] = json.loads(json.dumps({"journal": FORMAT, **command}))
         self._known: dict[str, Any] = {}
         self.done: frozenset[int] = frozenset()
-        place = path.resolve()
+        place = path.resolve()  # of a link, so that all its names share what stands beside it
+        self._about_path = place.with_name(place.name + ".run")
         lock = FileLock(place.with_name(place.name + ".lock"), timeout=0)
         with self._writing("take another place"), ExitStack() as held:
             self._stream: IO[str] = held.enter_context(path.open("a", encoding="utf-8", newline="\n"))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class Results:
     """Takes explanations as they come; a block of it that an error ends writes those that came.
 
+    Nothing that stands in the file's place is replaced by a part: that is written beside it, as `<name>.partial.csv`.
+
     Args:
         out: A file; `None` for standard output.
         journal: The same as a file that a killed run goes on with.
@@ -72,16 +74,19 @@ class Results:
             typer.echo(f"{head}{result.text(color=sys.stdout.isatty())}\n")
 
     def finish(self) -> None:
-        """Write what is written last.
+        """Write what is written last; without an explanation a table is its header, and there is no page or picture.
 
         Raises:
             StoreError: The file cannot be written.
         """
         if self.journal is not None:
             self.journal.finish()
-        elif self.out is not None and self._kept:
+        elif self.out is not None and (self._kept or self.out.suffix.lower() == ".csv"):
             kept, self._kept = self._kept, []
             write_explanations(self.out, kept)
+        elif self.out is not None:
+            stale = "; what is there is of an earlier run" if self.out.exists() else ""
+            note(f"{self.out}: not written, for nothing was explained{stale}")
 
     def __enter__(self) -> Results:
         return self
@@ -95,8 +100,18 @@ class Results:
     def _stop(self, out: Path) -> None:
         """Write what came before the error, which is raised whether that can be done or not."""
         try:
-            write_explanations(out, self._kept)
-        except InterpretoError as error:
+            place = _free(out)
+            write_explanations(place, self._kept)
+        except (InterpretoError, OSError) as error:
             note(str(error))
         else:
-            note(f"{out}: {len(self._kept)} explained, only up to line {self._kept[-1][0].number}")
+            note(f"{place}: {len(self._kept)} explained, only up to line {self._kept[-1][0].number}")
+
+
+def _free(out: Path) -> Path:
+    """A place for a part where nothing is: the file's own, or one beside it."""
+    place, count = out, 1
+    while place.exists():
+        place = out.with_name(f"{out.stem}.partial{f'-{count}' if count > 1 else ''}{out.suffix}")
+        count += 1
+    return place

@@ -87,7 +87,7 @@ class Texts:
         file: The file; one that was opened is standard input.
         format: How it holds texts.
         columns: The column with the text; two for pairs of texts.
-        target_column: The column with the target, if there is one.
+        target_column: The column with the target, if there is one; an empty cell of a table says nothing.
     """
 
     given: tuple[str, ...] | None
@@ -121,6 +121,8 @@ class Texts:
             try:
                 texts = [_text(row, column) for column in self.columns]
                 target = None if self.target_column is None else cell(row, self.target_column)
+                if target == "" and self.format in (Format.CSV, Format.TSV):  # a table has no other way to say nothing
+                    target = None
             except ValueError as error:
                 damaged(number, str(error))
                 continue

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +16,7 @@ from interpreto.errors import InputError, MissingExtraError, warn
 from interpreto.model_wrapping import ModelWithSplitPoints
 from interpreto.model_wrapping.activations import ActivationGranularity, Aggregation
 from interpreto.model_wrapping.split_points import SplitPoint
-from interpreto.saving import write_whole
+from interpreto.saving import SavedAsJson
 from interpreto.text import Sample
 from interpreto.types import InferenceMode, Task
 
@@ -204,7 +202,7 @@ class LocalImportance:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ConceptImportance:
+class ConceptImportance(SavedAsJson):
     """What each concept weighs for each target, over many texts.
 
     A concept's weight for a target of a text is the sum over the text's rows; the tables are means over all targets of
@@ -217,6 +215,8 @@ class ConceptImportance:
         signed: Mean over texts of the sum over rows `(t, c)`.
         absolute: Mean over texts of the sum over rows of the absolute value `(t, c)`.
     """
+
+    saved_as: ClassVar[str] = "an importance"
 
     method: str
     target_names: tuple[str, ...]
@@ -273,33 +273,18 @@ class ConceptImportance:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ConceptImportance:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: Tables of different sizes, or with what is no number.
+        """
         names = tuple(data["target_names"])
         counts, signed, absolute = (torch.tensor(data[name]) for name in ("counts", "signed", "absolute"))
         if not len(names) == len(counts) == len(signed) == len(absolute) or signed.shape != absolute.shape:
-            raise ValueError("tables of different sizes")
+            raise InputError("file: expected the JSON of an importance, got tables of different sizes")
+        if not all(bool(torch.isfinite(table).all()) for table in (counts, signed, absolute)):
+            raise InputError("file: expected the JSON of an importance, got what is no number")
         return cls(data["method"], names, counts, signed, absolute)
-
-    def save(self, path: str | Path) -> Path:
-        """Write it as JSON.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        write_whole(path, json.dumps(self.to_dict()).encode())
-        return Path(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> ConceptImportance:
-        """The inverse of `save`.
-
-        Raises:
-            InputError: No file, or not one of these.
-        """
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: expected a saved importance, got {error!r}") from error
 
     def to_pandas(self) -> pandas.DataFrame:
         """One line a target and concept.

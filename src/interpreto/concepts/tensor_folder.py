@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from interpreto.errors import InputError, StoreError
+
+_PAIR = "pair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +27,16 @@ class TensorFolder:
         tensors: Name of the one.
         about: Name of the other.
         holds: What a folder of this kind holds, for errors.
+        paired: Whether both files bear a mark, so that files of two writings are not taken for one.
     """
 
     tensors: str
     about: str
     holds: str
+    paired: bool = True
 
     def write(self, folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-        """Write both, and move them to their places only when both are there.
+        """Write both.
 
         Args:
             folder: Made if it is not there.
@@ -38,18 +44,19 @@ class TensorFolder:
             about: Ready for JSON.
 
         Raises:
-            StoreError: The folder cannot be written; what was saved there before is still whole.
+            StoreError: The folder cannot be written; where it is full, what was saved there before is still whole.
         """
         apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        text = json.dumps(about, indent=1) + "\n"
-        drafts = [folder / f"{name}.part" for name in (self.tensors, self.about)]
+        pair = sha256(json.dumps(about, allow_nan=False).encode()).hexdigest()[:16]
+        marked = {**about, _PAIR: pair} if self.paired else about
+        drafts = [folder / f"{name}.{token_hex(4)}.part" for name in (self.tensors, self.about)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                save_file(apart, drafts[0])
-                drafts[1].write_text(text, encoding="utf-8")
-                for draft in drafts:
-                    draft.replace(draft.with_suffix(""))
+                save_file(apart, drafts[0], {_PAIR: pair} if self.paired else None)
+                drafts[1].write_text(json.dumps(marked, indent=1) + "\n", encoding="utf-8")
+                for draft, name in zip(drafts, (self.tensors, self.about), strict=True):
+                    draft.replace(folder / name)
             finally:
                 for draft in drafts:
                     draft.unlink(missing_ok=True)
@@ -64,6 +71,8 @@ class TensorFolder:
         """
         try:
             about = json.loads((folder / self.about).read_text(encoding="utf-8"))
+            with safe_open(folder / self.tensors, framework="pt") as file:
+                pair = (file.metadata() or {}).get(_PAIR)
             tensors = load_file(folder / self.tensors)
         except FileNotFoundError as error:
             missing = next(name for name in (self.about, self.tensors) if not (folder / name).is_file())
@@ -72,6 +81,8 @@ class TensorFolder:
             raise self.damaged(folder, error) from error
         if not isinstance(about, dict):
             raise self.damaged(folder, f"{self.about} is no object")
+        if about.pop(_PAIR, None) != pair:
+            raise self.damaged(folder, f"{self.tensors} was not written together with {self.about}")
         return tensors, about
 
     def damaged(self, folder: Path, problem: object) -> InputError:

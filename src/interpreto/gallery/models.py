@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from interpreto.errors import InputError, ModelError
 from interpreto.gallery.catalogue import GalleryTask
 from interpreto.gallery.spec import ModelSource
-from interpreto.loading import SHIPPED, is_shipped, load_config
+from interpreto.loading import SHIPPED, first_architecture, is_shipped, load_config
 from interpreto.loading import load_model as load_named
 from interpreto.model_wrapping import Engine, Explained, ModelWithSplitPoints, Traits
 from interpreto.types import Granularity, InferenceMode
@@ -62,7 +62,7 @@ def know(source: ModelSource, folder: Path) -> KnownModel:
         task: GalleryTask = "generation" if writes else "classification"
         _check_task(source, task)
         return KnownModel(source, task, CAUSAL if writes else CLASSIFIER, source.id)
-    name = " ".join(getattr(config, "architectures", None) or [])
+    name = first_architecture(config) or ""
     if "ForSequenceClassification" in name:
         task, loader = "classification", CLASSIFIER
     elif config.is_encoder_decoder and source.task != "classification":
@@ -72,7 +72,7 @@ def know(source: ModelSource, folder: Path) -> KnownModel:
     elif source.task is None:
         raise InputError(
             f"{source.where}.task: the configuration of {source.id!r:.80} does not say whether it classifies texts or "
-            f"writes ({name or 'no architectures'}); write task: classification or task: generation"
+            f"writes ({name[:80] or 'no architectures'}); write task: classification or task: generation"
         )
     else:
         task, loader = source.task, CLASSIFIER if source.task == "classification" else CAUSAL

@@ -28,8 +28,10 @@ _CODE = frozenset(
         "weights_only",
         "code_revision",
         "auto_map",
+        "kernel_config",
     )
 )
+_SECRET = frozenset(("token", "use_auth_token"))  # the site shows the options of a model
 _SHOWN = 6  # of files that a pattern finds
 Scope = Literal["general", "class-wise", "local"]
 Classes = Literal["predicted", "truth"]
@@ -301,8 +303,13 @@ def _model(name: str, node: Node) -> ModelSource:
     options = keys["options"].options() if "options" in keys else {}
     generation = keys["generation"].options() if "generation" in keys else {}
     for given, where in ((options, "options"), (generation, "generation")):
-        for key in _runs_code(given):
-            raise InputError(f"{keys[where].where}.{key}: a spec runs no code of a model's; leave it out")
+        for key, value in _every(given):
+            if key in _CODE or (key.endswith("attn_implementation") and "/" in str(value)):
+                raise InputError(f"{keys[where].where}.{key}: a spec runs no code of a model's; leave it out")
+            if key in _SECRET:
+                raise InputError(
+                    f"{keys[where].where}.{key}: would be published with the site; log in with `hf auth login` instead"
+                )
     if model_id.startswith(SHIPPED) and (options or "revision" in keys):
         raise InputError(f"{node.where}: a model of the package has neither revision nor options; leave them out")
     return ModelSource(
@@ -317,17 +324,15 @@ def _model(name: str, node: Node) -> ModelSource:
     )
 
 
-def _runs_code(options: Any) -> Iterator[str]:
-    """Names of options, at any depth, by which transformers would fetch and run something of its own."""
+def _every(options: Any) -> Iterator[tuple[str, Any]]:
+    """Options and their values, at any depth."""
     if isinstance(options, Mapping):
         for name, value in options.items():
-            kernel = name == "attn_implementation" and "/" in str(value)
-            if kernel or name in _CODE:
-                yield str(name)
-            yield from _runs_code(value)
+            yield str(name), value
+            yield from _every(value)
     elif isinstance(options, (list, tuple)):
         for value in options:
-            yield from _runs_code(value)
+            yield from _every(value)
 
 
 # Explanations

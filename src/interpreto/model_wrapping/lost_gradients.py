@@ -37,15 +37,16 @@ def refuse_lost_gradients(forward: Forward, text: ExplainedText, point: SplitPoi
     layers = [module for module in traits.base.modules() if hasattr(module, "in_features") and not _is_plain(module)]
     if not layers or asked in traits.found_out:
         return
-    passed: list[tuple[nn.Module, Tensor, Tensor]] = []
+    lost: list[nn.Module] = []
 
     def begin(output: Tensor) -> Tensor:
         return output.detach().requires_grad_()
 
     def look(layer: nn.Module, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
         entering = [x for x in (*args, *options.values()) if isinstance(x, Tensor) and x.requires_grad]
-        if entering and isinstance(output, Tensor):
-            passed.append((layer, entering[0], output))
+        leaving = output[0] if isinstance(output, tuple) and output else output
+        if not lost and entering and isinstance(leaving, Tensor) and not _comes_back(leaving, entering[0]):
+            lost.append(layer)
 
     places = places_of(traits, [point]) if point else {}
     with untouched(traits.model, constant_parameters=True), torch.enable_grad():
@@ -54,12 +55,12 @@ def refuse_lost_gradients(forward: Forward, text: ExplainedText, point: SplitPoi
             handles += [m.register_forward_hook(lambda _module, _args, found: begin(found)) for m in traits.embeddings]
         with hooked(handles), visited(places, lambda _name, hidden: begin(hidden)):
             forward.read(forward.rows([text], untouched_rows([text]), [(0, 0)]), [text])
-        lost = next((layer for layer, entering, leaving in passed if not _comes_back(leaving, entering)), None)
-    if lost is not None:
-        weight = getattr(lost, "weight", None)
-        kind = f" of {type(weight).__name__}" if type(lost) is nn.Linear and isinstance(weight, Tensor) else ""
+    if lost:
+        (layer,) = lost
+        weight = getattr(layer, "weight", None)
+        kind = f" of {type(weight).__name__}" if type(layer) is nn.Linear and isinstance(weight, Tensor) else ""
         raise ModelError(
-            f"model: expected one through which gradients flow, got layers without any, {type(lost).__name__}{kind}; "
+            f"model: expected one through which gradients flow, got layers without any, {type(layer).__name__}{kind}; "
             "take a method without gradients, such as KernelShap, or the model before it was quantised"
         )
     traits.found_out[asked] = True

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 from jinja2 import TemplateError
@@ -104,6 +105,7 @@ def encode_output(
     return output, tokens
 
 
+_ONE_AT_A_TIME = RLock()  # what a thread sets on a tokenizer another would take for the user's own
 _CONTEXT = 8  # ids decoded with the first ones of an output, whose space before them some decoders would drop
 _LONGEST_CHARACTER = 16  # tokens; four would do, were there no tokens that end one character and begin the next
 
@@ -133,7 +135,8 @@ def token_spans(
     text, tokens = "", []
 
     def shown(start: int, end: int) -> str:
-        decoded = tokenizer.decode([i for i in row[start:end] if i < known], clean_up_tokenization_spaces=False)
+        with _ONE_AT_A_TIME:
+            decoded = tokenizer.decode([i for i in row[start:end] if i < known], clean_up_tokenization_spaces=False)
         assert isinstance(decoded, str)
         return decoded
 
@@ -162,16 +165,17 @@ def text_ids(tokenizer: PreTrainedTokenizerBase, text: str, *, where: str) -> li
 
 @contextmanager
 def untouched(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Put back the truncation and padding that calling a fast tokenizer sets on its backend."""
+    """Put back the truncation and padding that calling a fast tokenizer sets on its backend; one thread at a time."""
     backend: Any = tokenizer.backend_tokenizer
-    truncation, padding = backend.truncation, backend.padding
-    specials = backend.encode_special_tokens
-    try:
-        yield
-    finally:
-        backend.encode_special_tokens = specials
-        backend.no_truncation() if truncation is None else backend.enable_truncation(**truncation)
-        backend.no_padding() if padding is None else backend.enable_padding(**padding)
+    with _ONE_AT_A_TIME:
+        truncation, padding = backend.truncation, backend.padding
+        specials = backend.encode_special_tokens
+        try:
+            yield
+        finally:
+            backend.encode_special_tokens = specials
+            backend.no_truncation() if truncation is None else backend.enable_truncation(**truncation)
+            backend.no_padding() if padding is None else backend.enable_padding(**padding)
 
 
 def _call(

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from interpreto.concepts.files.coded import CodedInputs, CodedTexts
 from interpreto.concepts.files.folders import is_piece
 from interpreto.concepts.interpretations.result import Interpretations
 from interpreto.errors import InputError, StoreError, check_count
+from interpreto.saving import replace_whole
 
 _A_BATCH, _AT_ONCE, _N_LOGITS, _N_BARS = 1024, 64, 10, 50
 _REMEMBERED = 1 << 15
@@ -103,9 +104,7 @@ def write_neuronpedia(
             kinds = (export.features, export.activations, export.explanations)
             for name, lines in zip(("features", "activations", "explanations"), kinds, strict=True):
                 (place / name).mkdir(exist_ok=True)
-                with packed_lines(place / name / f"batch-{number}.jsonl.gz") as write:
-                    for line in lines(concepts):
-                        write(line)
+                write_packed(place / name / f"batch-{number}.jsonl.gz", lines(concepts))
     return place
 
 
@@ -323,17 +322,19 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
 
 
-@contextmanager
-def packed_lines(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Write lines of JSON to a gzip file, whose bytes depend on nothing but them."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-        yield lambda value: _write(packed, value)
-    draft.replace(path)
+def write_packed(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write lines of JSON to a gzip file, whose bytes depend on nothing but them.
 
+    Raises:
+        OSError: The file cannot be written.
+    """
 
-def _write(packed: gzip.GzipFile, value: Mapping[str, Any]) -> None:
-    packed.write(_line(value))
+    def write(draft: Path) -> None:
+        with draft.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+            for line in lines:
+                packed.write(_line(line))
+
+    replace_whole(path, write)
 
 
 @contextmanager

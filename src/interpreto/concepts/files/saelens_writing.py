@@ -117,4 +117,4 @@ def _metadata(explainer: ConceptExplainer, model_name: str | None) -> dict[str, 
     }
 
 
-_FILES = TensorFolder(WEIGHTS, SETTINGS, "a sparse autoencoder of SAELens")
+_FILES = TensorFolder(WEIGHTS, SETTINGS, "a sparse autoencoder of SAELens", paired=False)

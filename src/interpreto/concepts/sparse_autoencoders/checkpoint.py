@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from interpreto.errors import InputError, StoreError
+from interpreto.saving import replace_whole
 
 _FORMAT = 1
 
@@ -62,16 +61,11 @@ class Checkpoint:
             StoreError: The disk is full, or cannot be written; what was written before is kept.
         """
         whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        draft = self.path.with_name(self.path.name + ".part")
+        about = {"about": json.dumps(self._about())}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(whole, draft, {"about": json.dumps(self._about())})
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            draft.replace(self.path)
+            replace_whole(self.path, lambda draft: save_file(whole, draft, about))
         except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                draft.unlink()
             raise StoreError(
                 f"checkpoint: {self.path} could not be written ({error}); the one before is kept. Make room and call "
                 "fit again to go on"

@@ -18,6 +18,7 @@ from interpreto.concepts.supervised.labels import numbered
 from interpreto.errors import InputError, StoreError
 from interpreto.model_wrapping import ActivationGranularity, Aggregation, ModelWithSplitPoints
 from interpreto.model_wrapping.activations import choice
+from interpreto.saving import replace_whole
 from interpreto.types import InferenceMode
 
 
@@ -164,7 +165,7 @@ class LeaceEraser:
         """
         tensors = {name: getattr(self, name).cpu().contiguous().clone() for name in _TENSORS}
         try:
-            save_file(tensors, path, {"about": json.dumps({"kind": "leace eraser", "format": 1})})
+            replace_whole(Path(path), lambda draft: save_file(tensors, draft, {"about": json.dumps(_KIND)}))
         except (OSError, SafetensorError) as error:
             raise StoreError(f"{path}: could not be written ({error}); take another place") from error
         return Path(path)
@@ -184,7 +185,7 @@ class LeaceEraser:
             fits = found["right"].shape == (r, d) and found["mean"].shape == (d,)
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path}: expected a saved eraser, got {error!r:.120}") from error
-        if about != {"kind": "leace eraser", "format": 1} or not fits:
+        if about != _KIND or not fits:
             raise InputError(f"{path}: expected a saved eraser of format 1, got {about!r:.80}")
         return cls(**found)
 
@@ -192,6 +193,7 @@ class LeaceEraser:
         return f"LeaceEraser(width {len(self.mean)}, rank {self.rank})"
 
 
+_KIND = {"kind": "leace eraser", "format": 1}
 _TENSORS = ("left", "right", "mean")
 
 

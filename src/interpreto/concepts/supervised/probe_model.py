@@ -17,6 +17,7 @@ from torch import Tensor
 
 from interpreto.concepts.supervised.labels import Label
 from interpreto.errors import InputError, StoreError
+from interpreto.saving import replace_whole
 
 
 class Link(str, Enum):
@@ -96,11 +97,10 @@ class ProbeModel:
         """
         tensors = {f"weights.{k}": weight.contiguous() for k, weight in enumerate(self.weights)}
         tensors |= {f"constants.{k}": constant.contiguous() for k, constant in enumerate(self.constants)}
+        apart = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         about = {"kind": "probe", "format": 1, "classes": list(self.classes), "link": self.link.value}
         try:
-            save_file(
-                {name: t.detach().cpu().clone() for name, t in tensors.items()}, path, {"about": json.dumps(about)}
-            )
+            replace_whole(Path(path), lambda draft: save_file(apart, draft, {"about": json.dumps(about)}))
         except (OSError, SafetensorError) as error:
             raise StoreError(f"{path}: could not be written ({error}); take another place") from error
         return Path(path)
