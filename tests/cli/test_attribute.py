@@ -13,6 +13,7 @@ from interpreto.cli.texts import Damaged, Line, OnError
 from interpreto.demo import load
 from interpreto.errors import InputError, ModelError
 from tests.cli.running import ANGRY, LOVING, MODEL, SCARED, error_of, json_lines, run
+from tests.visualizations.handmade import make_classification
 
 QUICK = ("--method", "occlusion")
 
@@ -180,7 +181,7 @@ class Choosy:
         for text in texts:
             if text != "good":
                 raise ModelError(text)
-        return texts
+        return [make_classification(text) for text in texts]
 
 
 def test_errors_are_told_apart_by_what_they_are_about():

@@ -313,8 +313,9 @@ def test_settings_of_the_user_neither_change_the_picture_nor_are_changed() -> No
 
 
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("stills", "lettering"):
-        monkeypatch.delitem(sys.modules, f"interpreto.visualizations.{name}")
+    drawing = ("interpreto.visualizations.stills", "interpreto.visualizations.lettering")
+    for name in [name for name in sys.modules if name.startswith(drawing)]:
+        monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
