@@ -184,8 +184,9 @@ def choose(faithful: dict[str, Any], plausible: dict[str, Any]) -> str:
 
 def compat(report: list[dict]) -> str:
     """With which releases the tests were run."""
-    lines = [[*row["versions"], row["result"]] for row in report if "versions" in row]
-    return table(["Python", "transformers", "torch", "numpy", "tests"], lines) + "\n"
+    rows = [row for row in report if "versions" in row]
+    lines = [[*row["versions"], *(str(n) for n in (row["passed"], row["skipped"], len(row["failed"])))] for row in rows]
+    return table(["Python", "transformers", "torch", "numpy", "tests passed", "skipped", "failed"], lines) + "\n"
 
 
 def main() -> None:
