@@ -70,7 +70,7 @@ def test_import_costs_little_beyond_torch_and_transformers():
     )
     seconds = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
+        for _ in range(2)
     ]
     assert min(seconds) < 0.6  # 0.3 on an idle machine; torch and transformers take ten times as long
 

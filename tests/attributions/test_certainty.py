@@ -1,6 +1,6 @@
 """Standard errors: the interval score +- 1.96 errors holds the converged value, over seeds, 90 to 98 % of the time.
 
-Perturbation methods are tried on tables of all `2^g` scores, of trained models and of games, so that 200 seeds cost no
+Perturbation methods are tried on tables of all `2^g` scores, of trained models and of games, so that 120 seeds cost no
 forward passes; gradient methods on a pool of gradients at noisy points.
 """
 
@@ -23,7 +23,7 @@ from tests.attributions.games import PLAYERS, GameModel, games, true_shapley_val
 from tests.attributions.methods.test_sobol import true_indices
 from tests.tiny import classifier, wordpiece
 
-SEEDS = 200
+SEEDS = 120
 TEXTS = {"emotion": "my dog is not angry but I feel lonely", "topic": "the team won the match in the last minute"}
 WORLDS = [*TEXTS, "network"]
 SAMPLED = [KernelShap, Lime, Rise, Sobol, SmoothGrad, SquareGrad, VarGrad, GradientShap]
