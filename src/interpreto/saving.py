@@ -78,8 +78,10 @@ class SavedAsJson(ABC):
         """
         try:
             text = Path(path).read_bytes().decode()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InputError(f"path: expected a file of {cls.saved_as}, got {path} ({error})") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"file: expected the JSON of {cls.saved_as} in UTF-8, got {path} ({error})") from error
         return cls.from_json(text)
 
 

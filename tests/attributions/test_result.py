@@ -187,7 +187,7 @@ def test_broken_fields_are_refused(name):
 
 def test_a_file_of_bytes_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(bytes(range(256)))
-    with pytest.raises(InputError, match=r"^path: expected a file of an attribution, got .*'utf-8' codec"):
+    with pytest.raises(InputError, match=r"^file: expected the JSON of an attribution in UTF-8, got .*'utf-8' codec"):
         Attribution.load(tmp_path / "file")
     with pytest.raises(InputError, match=r"^path: expected a file of .*No such file"):
         Attribution.load(tmp_path / "missing")

@@ -81,7 +81,7 @@ class TensorFolder:
             raise self.damaged(folder, error) from error
         if not isinstance(about, dict):
             raise self.damaged(folder, f"{self.about} is no object")
-        if about.pop(_PAIR, None) != pair:
+        if len({about.pop(_PAIR, None), pair} - {None}) > 1:
             raise self.damaged(folder, f"{self.tensors} was not written together with {self.about}")
         return tensors, about
 
