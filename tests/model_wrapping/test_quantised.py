@@ -151,7 +151,7 @@ def test_attributions_are_those_of_the_numbers_that_the_weights_stand_for(how, k
         assert expected.nan_to_num().abs().sum() > 0
 
 
-@pytest.mark.parametrize("method", [partial(KernelShap, n_perturbations=16), Occlusion, Saliency])
+@pytest.mark.parametrize("method", [partial(KernelShap, n_perturbations=96), Occlusion, Saliency])
 @pytest.mark.parametrize(("how", "kind"), WEIGHTS)
 def test_batches_change_nothing(how, kind, method, unchanged):
     model, tokenizer, *_ = quantised(how, kind, "classifier")

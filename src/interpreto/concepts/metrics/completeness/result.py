@@ -36,6 +36,7 @@ def completeness(
     Raises:
         InputError: Fewer than two texts, or a model that is no better than the guess.
 
+    >>> import torch
     >>> right = torch.tensor([True, True, False, True])
     >>> model, guess = torch.ones(4, dtype=torch.bool), torch.tensor([True, False, False, True])
     >>> eta, error = completeness(right, model, guess)
