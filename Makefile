@@ -23,7 +23,7 @@ demo: $(VENV)/base ## explain a classification and a generation, write demo.html
 	$(BIN)/interpreto demo
 
 test: $(VENV)/dev ## every test and doctest
-	$(BIN)/python -m pytest -n auto --maxprocesses=4
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist worksteal
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

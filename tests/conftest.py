@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-# Tiny models gain nothing from threads, and on a busy machine threads wait for each other.
+# Tiny models, and programs that tests run, gain nothing from threads, which wait for each other on a busy machine.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from interpreto.attributions.methods import __all__ as every_method
 from interpreto.gallery.build import build_gallery
 from interpreto.gallery.models import CAUSAL, CLASSIFIER, KnownModel
 from interpreto.gallery.snippets import attribution_snippet, class_wise_snippet, general_snippet, literal, local_snippet
-from interpreto.gallery.spec import Attributions, Concepts, Method, ModelSource, read_spec
+from interpreto.gallery.spec import Attributions, Concepts, Method, ModelSource
+from interpreto.gallery.spec_reading import read_spec
 
 SPEC = Path(__file__).parents[2] / "gallery" / "gallery.yaml"
 HOSTILE = [

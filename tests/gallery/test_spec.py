@@ -10,7 +10,8 @@ import pytest
 
 from interpreto.errors import InputError
 from interpreto.gallery.models import know
-from interpreto.gallery.spec import Attributions, Concepts, ModelSource, SavedAttributions, SavedConcepts, read_spec
+from interpreto.gallery.spec import Attributions, Concepts, ModelSource, SavedAttributions, SavedConcepts
+from interpreto.gallery.spec_reading import read_spec
 
 GOOD = """
 title: A gallery

@@ -11,7 +11,8 @@ from interpreto.concepts import SemiNMFConcepts
 from interpreto.demo import load
 from interpreto.gallery.data import Data
 from interpreto.gallery.models import know, load_model
-from interpreto.gallery.spec import Spec, read_spec
+from interpreto.gallery.spec import Spec
+from interpreto.gallery.spec_reading import read_spec
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ from interpreto.gallery.saved import (
 )
 from interpreto.gallery.shelves import Standing, check_different, shelf_of, walks_of
 from interpreto.gallery.site import Site
-from interpreto.gallery.spec import Attributions, Concepts, SavedAttributions, SavedConcepts, Spec, read_spec
+from interpreto.gallery.spec import Attributions, Concepts, SavedAttributions, SavedConcepts, Spec
+from interpreto.gallery.spec_reading import read_spec
 
 
 def build_gallery(spec: Spec | str | Path, out: str | Path, progress: bool = True, force: bool = False) -> None:
