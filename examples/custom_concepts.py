@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import normalize
 
 from interpreto import ModelWithSplitPoints
-from interpreto.concepts.base import LearnedConcepts
+from interpreto.concepts import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
 from interpreto.concepts.models import PCAConcepts

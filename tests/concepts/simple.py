@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
+from interpreto.concepts.learned import LearnedConcepts
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from interpreto.concepts import models, sparse_autoencoders
-from interpreto.concepts.base import ConceptExplainer, LearnedConcepts
+from interpreto.concepts.base import ConceptExplainer
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.errors import InputError, NotFittedError
 from interpreto.model_wrapping import TensorRows
 

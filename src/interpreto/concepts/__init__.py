@@ -1,6 +1,6 @@
 """Concepts: the directions that a model thinks in, learned, named, weighed and measured."""
 
-from interpreto.concepts.base import ConceptExplainer, LearnedConcepts
+from interpreto.concepts.base import ConceptExplainer
 from interpreto.concepts.bridges import ConceptsToOutput, InputToConcepts
 from interpreto.concepts.cards import ConceptCards, concept_cards
 from interpreto.concepts.concept_model import ConceptModel
@@ -14,6 +14,7 @@ from interpreto.concepts.interpretations import (
     TopKInputs,
     VocabProj,
 )
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.lenses import LogitLens, TunedLens
 from interpreto.concepts.models import (
     ConvexNMFConcepts,

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from interpreto.concepts import models, sparse_autoencoders
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.files.attaching import width_at
 from interpreto.concepts.files.folders import find_folder, hub_name, is_repository
 from interpreto.concepts.files.saved import read_settings
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.errors import InputError, StoreError
 from interpreto.model_wrapping import ModelWithSplitPoints
 

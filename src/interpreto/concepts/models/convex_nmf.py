@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.models.active_set import least_squares_codes
 from interpreto.concepts.models.alternating import BATCH, Codes, check_determined
 from interpreto.concepts.models.centroid_models import NearestCentroid

@@ -8,9 +8,9 @@ from typing import ClassVar, final
 import torch
 from torch.nn.functional import normalize
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.models.alternating import Codes
 from interpreto.concepts.models.least_squares_model import LassoModel
 from interpreto.concepts.models.second_moments import mean_and_covariance

@@ -7,9 +7,9 @@ from typing import ClassVar, final
 
 import torch
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.models.centroid_models import CentroidModel, CosineCentroids, NearestCentroid, SoftCentroids
 from interpreto.concepts.models.clusters import centroids
 from interpreto.errors import InputError, check_count

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.models.least_squares_model import RectifiedModel, SplitModel, sides, without_negatives
 from interpreto.concepts.models.scikit import fitted, tensor
 from interpreto.errors import InputError, check_count

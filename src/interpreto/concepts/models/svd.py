@@ -7,9 +7,9 @@ from typing import ClassVar, final
 
 import torch
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.models.affine_model import AffineModel
 from interpreto.concepts.models.second_moments import mean_and_covariance, principal_directions
 from interpreto.model_wrapping import ActivationRows

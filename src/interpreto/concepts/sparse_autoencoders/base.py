@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interpreto.concepts.base import LearnedConcepts
 from interpreto.concepts.concept_model import ConceptModel
 from interpreto.concepts.fitting import FitLog
+from interpreto.concepts.learned import LearnedConcepts
 from interpreto.concepts.sparse_autoencoders.checkpoint import Checkpoint
 from interpreto.concepts.sparse_autoencoders.sparse_autoencoder import SparseAutoencoder
 from interpreto.concepts.sparse_autoencoders.start import Start, start_of
