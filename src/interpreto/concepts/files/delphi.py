@@ -18,6 +18,7 @@ from interpreto.concepts.base import ConceptExplainer
 from interpreto.concepts.files.coded import CodedInputs
 from interpreto.concepts.files.folders import hub_name, is_piece
 from interpreto.errors import InputError, StoreError, check_count
+from interpreto.saving import write_whole
 
 _CODE = np.dtype([("row", "<u4"), ("place", "<u4"), ("concept", "<u4"), ("value", "<f4")])
 
@@ -93,7 +94,7 @@ def write_delphi(
             "n_tokens": tokens.size,
             "n_splits": n_splits,
         }
-        (place / "config.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        write_whole(place / "config.json", (json.dumps(about, indent=1) + "\n").encode())
     except (OSError, SafetensorError) as error:
         raise StoreError(f"{place}: could not be written ({error}); make room, or take another folder") from error
     return place

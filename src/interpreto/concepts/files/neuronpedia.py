@@ -23,7 +23,7 @@ from interpreto.concepts.files.coded import CodedInputs, CodedTexts
 from interpreto.concepts.files.folders import is_piece
 from interpreto.concepts.interpretations.result import Interpretations
 from interpreto.errors import InputError, StoreError, check_count
-from interpreto.saving import replace_whole
+from interpreto.saving import replace_whole, write_whole
 
 _A_BATCH, _AT_ONCE, _N_LOGITS, _N_BARS = 1024, 64, 10, 50
 _REMEMBERED = 1 << 15
@@ -98,7 +98,7 @@ def write_neuronpedia(
     export = _Export(texts, strongest, about, source_set, creator, data_source, vectors, interpretations)
     with _written(place):
         for name, line in export.heads.items():
-            (place / f"{name}.jsonl").write_bytes(_line(line))
+            write_whole(place / f"{name}.jsonl", _line(line))
         for number, first in enumerate(range(0, strongest.nb_concepts, _A_BATCH)):
             concepts = range(first, min(first + _A_BATCH, strongest.nb_concepts))
             kinds = (export.features, export.activations, export.explanations)

@@ -14,8 +14,9 @@ from interpreto.concepts.files.attaching import width_at
 from interpreto.concepts.files.folders import find_folder, hub_name, is_repository
 from interpreto.concepts.files.saved import read_settings
 from interpreto.concepts.learned import LearnedConcepts
-from interpreto.errors import InputError, StoreError
+from interpreto.errors import InputError
 from interpreto.model_wrapping import ModelWithSplitPoints
+from interpreto.saving import write_whole
 
 _FILES = ("concepts.json", "concept_model.safetensors")
 _CARD = "README.md"
@@ -44,11 +45,8 @@ def save_pretrained(
     if not isinstance(explainer, LearnedConcepts):
         raise InputError(f"concept_explainer: expected concepts that were learned, got {type(explainer).__name__}")
     place = concept_explainer.save(folder)
-    try:
-        if not (place / _CARD).exists():
-            (place / _CARD).write_text(model_card(concept_explainer, license, base_model), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{folder}: could not be written ({error}); make room, or take another folder") from error
+    if not (place / _CARD).exists():
+        write_whole(place / _CARD, model_card(concept_explainer, license, base_model).encode())
     return place
 
 
