@@ -103,10 +103,10 @@ def tested(python: str, log: Path, tests: list[str], arguments: list[str]) -> di
 
 
 def found_in(text: str, code: int) -> dict[str, object]:
-    """What pytest said; a run that failed without a test that did counts as one."""
+    """What pytest said; a run that failed without a test that did, or did not say how many passed, counts as one."""
     counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|skipped)", text.rstrip().splitlines()[-1])}
     failed = set(re.findall(r"^(?:FAILED|ERROR) (\S+\.py(?:::\w+(?:\[.*?\](?= - |$))?)?)", text, re.MULTILINE))
-    if code and not failed:
+    if not failed and (code or "passed" not in counts):
         failed = {"tests"}
     return {"passed": counts.get("passed", 0), "skipped": counts.get("skipped", 0), "failed": sorted(failed)}
 
