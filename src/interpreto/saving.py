@@ -9,6 +9,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ELOOP
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, ClassVar, TypeVar
@@ -99,6 +100,8 @@ def write_whole(path: str | Path, data: bytes, option: str = "path") -> None:
     try:
         number = re.fullmatch(r"/dev/(stdout|stderr|fd/(\d+))", str(path))
         place = Path(path).resolve()
+        if place.is_symlink():  # as Python 3.13 leaves a circle of them, where earlier ones raise RuntimeError
+            raise OSError(ELOOP, os.strerror(ELOOP))
         if number:
             with os.fdopen(os.dup(int(number[2] or {"stdout": 1, "stderr": 2}[number[1]])), "wb") as stream:
                 stream.write(data)

@@ -290,7 +290,7 @@ def test_a_concept_that_writes_a_word_is_faithful():
     assert scores.settings["factors"] == [-10, 0, 10]
     same(explainer.split.model, before)
     again = metric(Faithfulness, says, explainer, **options)(TEXTS[:20], {0: "dogs"})
-    assert again.scores == scores.scores
+    assert again.to_dict() == scores.to_dict()
 
 
 def test_the_model_is_untouched_when_anything_fails(monkeypatch):
