@@ -105,6 +105,11 @@ def test_names_that_cannot_be_are_told(tmp_path):
             write_whole(name, b"")
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(StoreError, match=r"could not be written \(there is no folder .*nowhere\); take another place"):
+        write_whole(tmp_path / "nowhere" / "a.html", b"")
+
+
 def test_several_threads_write_one_file(tmp_path):
     def write(k):
         for _ in range(50):

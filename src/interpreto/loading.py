@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from interpreto.demo.models_loading import ModelName, load
+from interpreto.demo.models_loading import ModelName, load, without_progress_bar
 from interpreto.errors import InputError, ModelError, warn
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _fetched(name: str, revision: str | None, loader: str | None, options: Mappi
     config = load_config(name, revision)
     head: Any = _head(name, config) if loader is None else getattr(transformers, loader)
     given = {"trust_remote_code": False, **_revision(revision)}
-    with _told(name, revision, "its weights"):
+    with _told(name, revision, "its weights"), without_progress_bar():
         model, info = head.from_pretrained(name, **{**options, **given}, output_loading_info=True)
     missing = sorted(info["missing_keys"])
     if missing:

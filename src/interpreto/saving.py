@@ -107,6 +107,8 @@ def write_whole(path: str | Path, data: bytes, option: str = "path") -> None:
                 stream.write(data)
         elif place.exists() and not place.is_file():
             place.write_bytes(data)
+        elif not place.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {place.parent}")
         else:
             replace_whole(place, lambda draft: draft.write_bytes(data))
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name that cannot be one

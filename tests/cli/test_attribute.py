@@ -238,6 +238,20 @@ def test_what_was_done_before_a_stop_is_kept(tmp_path, monkeypatch, name):
     assert out.read_bytes() == wanted.read_bytes() or name == "r.png"
 
 
+def test_a_stop_says_what_a_file_of_lines_holds(tmp_path):
+    path, out = tmp_path / "t.txt", tmp_path / "r.jsonl"
+    path.write_bytes(f"{SCARED}\n{LOVING}\n\xff\n".encode("latin-1"))
+    words = ("attribute", *MODEL, *QUICK, "--file", path, "--batch", 1, "--out", out)
+    code, _, err = run(*words)
+    said, problem = err.splitlines()
+    assert (code, said) == (2, f"{out}: 2 explained; the same command, on the same texts, goes on there")
+    assert problem.startswith("error: line 3: ")
+    assert error_of(*words).startswith("line 3: ")
+    code, _, err = run(*words, "--on-error", "skip")
+    assert code == 1
+    assert err.splitlines()[-1] == f"{out}: 2 explained, 2 of them by an earlier run, 1 skipped"
+
+
 def test_what_was_done_before_a_stop_cannot_always_be_kept(tmp_path, monkeypatch):
     path, out = tmp_path / "t.txt", tmp_path / f"{'r' * 251}.csv"
     path.write_bytes(f"{SCARED}\n\xff\n".encode("latin-1"))

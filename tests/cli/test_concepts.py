@@ -7,6 +7,7 @@ import torch
 
 from interpreto import ModelWithSplitPoints
 from interpreto.concepts import ConceptImportance, Interpretations, SemiNMFConcepts, TopKInputs
+from interpreto.concepts.interpretations import OutputReadings
 from interpreto.demo import load
 from tests.cli.running import error_of, run
 
@@ -83,6 +84,21 @@ def test_the_steps(folder, learned):
     )
     assert (code, out) == (0, ""), err
     assert "</html>" in page.read_text()
+
+
+def test_tokens_are_drawn_in_the_place_of_examples(tmp_path):
+    model = ("--model", "demo:stories", "--device", "cpu")
+    fit = ("concepts", "fit", *model, "--split-point", 1, "--nb-concepts", 2, "--text", TEXTS[0])
+    assert run(*fit, "--out", tmp_path / "c")[0] == 0
+    tokens = ("concepts", "interpret", tmp_path / "c", "--method", "vocab-proj", "--device", "cpu")
+    assert run(*tokens, "--out", tmp_path / "v.json")[0] == 0
+    code, _, err = run("concepts", "plot", "--interpretations", tmp_path / "v.json", "--out", tmp_path / "p.html")
+    assert code == 0, err
+    raised = OutputReadings.load(tmp_path / "v.json")[1].lists[0].tokens[0].text
+    assert json.dumps(raised)[1:-1] in (tmp_path / "p.html").read_text()
+    (tmp_path / "v.json").write_text("{}")
+    plot = ("concepts", "plot", "--interpretations", tmp_path / "v.json", "--out", tmp_path / "q.html")
+    assert error_of(*plot).startswith("file: expected saved interpretations")
 
 
 def test_readings_on_standard_output(folder):

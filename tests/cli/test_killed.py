@@ -1,6 +1,7 @@
 """A run that is killed, or interrupted, in the middle goes on and ends as if nothing had happened."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,9 @@ def test_a_killed_run_goes_on(tmp_path):
         shown, err = process.communicate(timeout=300)
         assert (process.returncode, shown) == (code, ""), err
         assert before + 4 <= out.read_bytes().count(b"\n") < N
-    assert err.splitlines() == ["error: interrupted"]
+    said, problem = err.splitlines()
+    assert re.search(r"r.jsonl: \d+ explained; the same command, on the same texts, goes on there$", said)
+    assert problem == "error: interrupted"
     assert run(*words, "--out", out)[0] == 0
     assert numbers(out) == numbers(wanted) == list(range(1, N + 1))
     for line, other in zip(out.read_text().splitlines(), wanted.read_text().splitlines(), strict=True):

@@ -103,6 +103,8 @@ def test_the_models_stay_small():
 def test_unknown_name_is_an_input_error():
     with pytest.raises(InputError, match=r"expected one of emotion, topic, stories, got 'mood'"):
         unwrap(load)("mood")  # past the type checker of the tests
+    with pytest.raises(InputError, match=r"got 'storys'; did you mean 'stories'\?$"):
+        unwrap(load)("storys")
 
 
 @pytest.mark.parametrize("name", ["emotion", "topic"])

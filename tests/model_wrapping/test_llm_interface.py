@@ -438,6 +438,9 @@ def test_recorded_answers(server, tmp_path):
         "12"
     )
     assert [chat[-1]["content"] for chat in model.asked] == ["a", "a"]
+    model.answers = ["a newspaper"]  # past the type checker of the tests
+    with pytest.raises(InputError, match=r"^answers: expected a mapping from prompts to answers, .* got list"):
+        model.__post_init__()
 
 
 def test_what_a_model_answered_is_replayed(server, tmp_path):

@@ -123,5 +123,7 @@ def test_models_without_tokenizer_are_still_refused():
         ModelError, match=r"^tokenizer: expected the model's own tokenizer, got None; only concepts, pip"
     ):
         Occlusion(classifier())
+    with pytest.raises(ModelError, match=r"^model: expected a loaded model, got the text 'org/mood'; load it first"):
+        Occlusion("org/mood")
     with pytest.raises(InputError, match=r"^tokenizer: a loaded model needs its tokenizer"):
         ModelWithSplitPoints(classifier(), split_points=0)

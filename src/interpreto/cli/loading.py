@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interpreto.loading import SHIPPED as SHIPPED
 from interpreto.loading import load_model as load_named
@@ -26,8 +26,5 @@ def load_model(
         ModelError: One that transformers cannot load as it is.
     """
     import torch
-    from transformers.utils import logging as transformers_logging
 
-    shown: Any = transformers_logging  # its functions are not typed
-    shown.disable_progress_bar()  # downloads have one of their own
     return load_named(name, revision, device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -94,6 +94,9 @@ class Results:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.journal is not None:
             self.journal.close()
+            if kind is not None and self.count:
+                so_far = self.before + self.count
+                note(f"{self.out}: {so_far} explained; the same command, on the same texts, goes on there")
         elif kind is not None and self.out is not None and self._kept:
             self._stop(self.out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -39,7 +40,10 @@ def load(name: ModelName) -> tuple[Any, transformers.PreTrainedTokenizerFast]:
     'joy'
     """
     if name not in get_args(ModelName):
-        raise InputError(f"name: expected one of {', '.join(get_args(ModelName))}, got {name!r}; pass load('emotion')")
+        known = get_args(ModelName)
+        near = get_close_matches(str(name), known, n=1)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"name: expected one of {', '.join(known)}, got {name!r:.60}{guess}")
     from transformers import (  # slow to import, and only needed here
         AutoModelForCausalLM,
         AutoModelForSequenceClassification,
@@ -48,15 +52,15 @@ def load(name: ModelName) -> tuple[Any, transformers.PreTrainedTokenizerFast]:
 
     folder = str(files("interpreto.demo") / "models" / name)
     auto = AutoModelForCausalLM if name == "stories" else AutoModelForSequenceClassification
-    with _without_progress_bar():
+    with without_progress_bar():
         model = auto.from_pretrained(folder, local_files_only=True)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return model.float().eval(), tokenizer
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """A bar for a few megabytes would only be in the way."""
+def without_progress_bar() -> Iterator[None]:
+    """Without the bar of transformers for weights that are on the disk; downloads have one of their own."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging  # its functions are not typed

@@ -139,6 +139,11 @@ def traits_of(model: Any, tokenizer: Any) -> Traits:
     """
     if isinstance(model, ExplainedFunction):
         return model.split.traits
+    if isinstance(model, str):
+        raise ModelError(
+            f"model: expected a loaded model, got the text {model!r:.80}; load it first, as "
+            "AutoModelForSequenceClassification.from_pretrained(...), and pass it with its tokenizer"
+        )
     if tokenizer is None:
         raise ModelError(
             "tokenizer: expected the model's own tokenizer, got None; only concepts, pipelines and custom models know "

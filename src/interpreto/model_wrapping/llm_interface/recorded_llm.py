@@ -22,6 +22,9 @@ class RecordedLLM(LLMInterface):
             answer, or `None` where it knows none.
         name: What to call it.
 
+    Raises:
+        InputError: Answers of another kind.
+
     >>> RecordedLLM({"What is black and white?": "a newspaper"}).generate(["What is black and white?"])[0].text
     'a newspaper'
     """
@@ -29,6 +32,13 @@ class RecordedLLM(LLMInterface):
     answers: Mapping[str, str] | Callable[[Chat], str | None] = field(repr=False)
     name: str = "recorded"
     asked: list[Chat] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.answers, Mapping) and not callable(self.answers):
+            raise InputError(
+                "answers: expected a mapping from prompts to answers, or a function of the chat, got "
+                f"{type(self.answers).__name__}"
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> RecordedLLM:
