@@ -196,3 +196,11 @@ def test_a_device_that_is_not_there_is_told():
     assert said(InputError, "demo:emotion", device="nowhere").startswith(
         "device: expected one that is there and has room, such as cpu, got 'nowhere'"
     )
+
+
+def test_no_bar_for_weights_that_are_on_the_disk(folder, capfd):
+    shown: Any = transformers.utils.logging
+    shown.enable_progress_bar()
+    load_model(str(folder))
+    assert capfd.readouterr().err == ""
+    assert shown.is_progress_bar_enabled()
